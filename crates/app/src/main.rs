@@ -1,0 +1,3 @@
+//! A container registry for machine-learning teams.
+
+fn main() {}

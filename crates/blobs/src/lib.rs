@@ -1,0 +1,1 @@
+//! Content-addressed bytes: the storage trait, its back ends and its test suite.

@@ -1,0 +1,1 @@
+//! What exists and how it is linked: one catalog on SQLite and PostgreSQL.

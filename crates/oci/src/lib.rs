@@ -1,0 +1,1 @@
+//! The vocabulary of the OCI specifications as validated values, without I/O.

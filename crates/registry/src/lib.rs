@@ -1,0 +1,1 @@
+//! The domain: every rule of the registry and no HTTP.

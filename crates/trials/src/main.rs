@@ -1,0 +1,3 @@
+//! Black-box proof: conformance, real clients, faults, load and benchmarks.
+
+fn main() {}
