@@ -1,0 +1,82 @@
+//! The one error of everything in this crate that is read from text, except whole manifests.
+//!
+//! The subject travels in the message, escaped and cut, so that a hostile name can neither forge a
+//! log line nor fill one.
+
+/// How many characters of a rejected text are repeated in the message.
+const SHOWN: usize = 128;
+
+/// A text is not the value it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// A digest names an algorithm other than `sha256` and `sha512`.
+    #[error("unsupported digest algorithm \"{0}\": use sha256 or sha512")]
+    Algorithm(String),
+    /// Not `algorithm:encoded` with as many lowercase hexadecimal digits as the algorithm has.
+    #[error("invalid digest \"{0}\"")]
+    Digest(String),
+    /// Raw digest bytes are not as long as the algorithm's.
+    #[error("invalid digest: {algorithm} has {expected} bytes, not {actual}")]
+    DigestLength {
+        /// The algorithm the bytes were said to come from.
+        algorithm: crate::Algorithm,
+        /// Bytes the algorithm yields.
+        expected: usize,
+        /// Bytes given.
+        actual: usize,
+    },
+    /// Bytes that [`Digest::to_stored`](crate::Digest::to_stored) never wrote.
+    #[error("invalid stored digest of {0} bytes")]
+    StoredDigest(usize),
+    /// A repository name outside the grammar, or longer than 255 characters.
+    #[error("invalid repository name \"{0}\"")]
+    Name(String),
+    /// A tag outside `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+    #[error("invalid tag \"{0}\"")]
+    Tag(String),
+    /// An image reference whose host is neither a DNS name nor an IP address with a port.
+    #[error("invalid registry host \"{0}\"")]
+    Host(String),
+    /// Not a hyphenated lowercase UUID.
+    #[error("invalid upload id \"{0}\"")]
+    UploadId(String),
+    /// Not `START-END` with `START` at most `END`.
+    #[error("invalid upload range \"{0}\": expected START-END")]
+    UploadRange(String),
+    /// Not `type:name:action[,action…]`.
+    #[error("invalid scope \"{0}\": expected TYPE:NAME:ACTION[,ACTION]")]
+    Scope(String),
+    /// Not the name or the number of an edge kind.
+    #[error("unknown edge kind \"{0}\"")]
+    EdgeKind(String),
+}
+
+/// The text as it may stand in a message: control characters escaped, at most [`SHOWN`] of it.
+pub(crate) fn shown(text: &str) -> String {
+    let mut result = String::new();
+    for character in text.chars().take(SHOWN) {
+        if character.is_control() || character == '"' {
+            result.extend(character.escape_default());
+        } else {
+            result.push(character);
+        }
+    }
+    if text.chars().nth(SHOWN).is_some() {
+        result.push('…');
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_subject_is_escaped_and_cut() {
+        assert_eq!(shown("plain é"), "plain é");
+        assert_eq!(shown("a\nb\"c\u{1b}"), "a\\nb\\\"c\\u{1b}");
+        assert_eq!(shown(&"x".repeat(128)), "x".repeat(128));
+        assert_eq!(shown(&"x".repeat(129)), format!("{}…", "x".repeat(128)));
+    }
+}
