@@ -1,0 +1,40 @@
+# What people run by hand; CI is `.ci/run`.
+
+# Everything that a change has to pass, without the real clients
+check: format lint docs test tidy
+
+# The text is rustfmt's
+format:
+    cargo fmt --all --check
+
+# Clippy, with warnings denied
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# The code's own documents, private items too
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# All tests; PostgreSQL too when LARDER_TEST_POSTGRES names a server
+test:
+    cargo test --workspace
+
+# Who imports whom, sizes, invariants, documents in step with the code
+tidy:
+    cargo xtask tidy
+
+# Advisories, licences, sources, bans (needs `cargo install --locked cargo-deny` once)
+deny:
+    cargo deny check
+
+# Write the documents that are generated from the code
+generate:
+    cargo xtask docs
+
+# The real clients, against a fresh server (needs `.ci/install`)
+clients:
+    cargo run --release -p larder-trials -- clients
+
+# Larder beside its peers
+bench:
+    cargo run --release -p larder-trials -- bench
