@@ -1,6 +1,7 @@
 //! A container registry for machine-learning teams.
 
 mod command;
+mod config;
 mod context;
 mod outcome;
 

@@ -1,0 +1,127 @@
+//! The one table of keys. Parsing, `config reference`, `larder.toml`'s example and `config print` all come from it.
+
+use crate::config::value::Kind;
+
+/// A setting.
+#[derive(Debug, PartialEq)]
+pub struct Key {
+    /// Its path in the file: `uploads.idle`.
+    pub path: &'static str,
+    /// What it may hold.
+    pub kind: Kind,
+    /// Its default as the environment would write it; empty for an optional key.
+    pub default: &'static str,
+    /// What it means, in one or two sentences.
+    pub meaning: &'static str,
+    /// The flag of `serve` that sets it.
+    pub flag: Option<&'static str>,
+    /// A second name in the environment.
+    pub alias: Option<&'static str>,
+    /// Whether its value is masked wherever settings are shown.
+    pub secret: bool,
+}
+
+impl Key {
+    /// Its name in the environment: `LARDER_UPLOADS__IDLE`.
+    pub fn variable(&self) -> String {
+        format!("LARDER_{}", self.path.replace('.', "__").to_ascii_uppercase())
+    }
+
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    const fn alias(mut self, alias: &'static str) -> Self {
+        self.alias = Some(alias);
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+}
+
+/// The key of a path.
+pub fn key(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+const fn of(path: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
+    Key { path, kind, default, meaning, flag: None, alias: None, secret: false }
+}
+
+const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 60 * MINUTE;
+const YEARS: u64 = 3_660 * DAY;
+const MIB: u64 = 1 << 20;
+
+/// Every key, in the order in which the reference shows them: top-level keys first, then by table.
+pub const KEYS: &[Key] = &[
+    of("data", Kind::Path, "./larder-data", "The data folder: catalog, blobs, lock and control socket. Made with mode 0700 when it is absent.")
+        .flag("--data"),
+    of("listen", Kind::Addresses, "127.0.0.1:5000,[::1]:5000", "Addresses to listen on. Beyond loopback `access.open` must be set. A default address whose family the machine lacks is skipped.")
+        .flag("--listen"),
+    of("public_url", Kind::HttpUrl, "", "The address that clients use when a proxy stands in front. Without it, the request's own host counts.")
+        .flag("--public-url"),
+    of("read_only", Kind::Switch, "false", "Serve pulls and answer every write with 405 and a reason.").flag("--read-only"),
+    of("access.open", Kind::Choice(&["no", "read", "write"]), "no", "What somebody without an account may do from beyond loopback: nothing, pull, or pull, push, delete and manage repositories. On loopback the last holds as long as no account exists."),
+    of("blobs.url", Kind::BlobsUrl, "file:", "Where the bytes are: `file:` is `blobs` in the data folder, `file:DIR` another folder.").flag("--blobs").alias("LARDER_BLOBS").secret(),
+    of("catalog.url", Kind::CatalogUrl, "sqlite:", "Where the catalog is: `sqlite:` is `catalog.db` in the data folder, `sqlite:FILE` another file.").flag("--catalog").alias("LARDER_CATALOG").secret(),
+    of("catalog.network_filesystem", Kind::Switch, "false", "Open an SQLite catalog on NFS, CIFS or 9p all the same. Their locks do not hold what SQLite needs: a second server there may destroy the catalog."),
+    of("drain.delay", Kind::Duration(0, 60 * MINUTE), "5s", "After SIGTERM `/readyz` answers 503 and new connections are still taken for this long."),
+    of("drain.timeout", Kind::Duration(0, DAY), "25s", "After SIGTERM requests on open connections are served for this long; then uploads are checkpointed and cut."),
+    of("events.keep", Kind::Duration(60 * MINUTE, YEARS), "30d", "How long events are kept."),
+    of("history.keep", Kind::Number(0, 100_000), "20", "How many changes of each tag are kept, whatever their age says."),
+    of("history.window", Kind::Duration(60 * MINUTE, YEARS), "30d", "How long changes of tags are kept beyond that number."),
+    of("jobs.keep", Kind::Duration(60 * MINUTE, YEARS), "7d", "How long finished jobs are kept."),
+    of("lease.ttl", Kind::Duration(MINUTE, 30 * DAY), "1d", "How long a blob that a push uploaded, mounted or found is kept for the manifest that will name it."),
+    of("limits.connections", Kind::Number(1, 1_000_000), "8192", "Connections at a time; more wait in the kernel's queue."),
+    of("limits.header_bytes", Kind::Size(8 << 10, 16 * MIB), "64KiB", "The longest head of a request."),
+    of("limits.header_timeout", Kind::Duration(1, 10 * MINUTE), "30s", "How long a request's head may take."),
+    of("limits.idle_timeout", Kind::Duration(1, DAY), "150s", "How long a connection may rest between requests."),
+    of("limits.manifest_bytes", Kind::Size(4 * MIB, 64 * MIB), "4393216B", "The largest manifest that is taken; above it the answer is 413. The default is what containerd reads at most."),
+    of("limits.stall_timeout", Kind::Duration(1, DAY), "60s", "A peer that neither sends nor takes a byte for this long is dropped. A slow one may take hours."),
+    of("limits.streams", Kind::Number(1, 10_000), "250", "Requests at a time on one HTTP/2 connection."),
+    of("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines are written to standard error."),
+    of("log.level", Kind::LogFilter, "info", "Which log lines are written: `error`, `warn`, `info`, `debug`, `trace`, or levels by module such as `info,larder_server=debug`."),
+    of("metrics.listen", Kind::Address, "", "An address of its own for `/metrics`. Without it the figures stand at `/metrics` beside everything else."),
+    of("proxy.trusted", Kind::Ranges, "", "Addresses of reverse proxies. Only from these do `Forwarded` and `X-Forwarded-*` count."),
+    of("push.sparse", Kind::Choice(&["accept", "warn", "refuse"]), "warn", "A manifest that names blobs or manifests which the repository lacks: taken, taken with a `Warning`, or refused."),
+    of("registry2.stand_in", Kind::Switch, "false", "Stand in for `registry:2`, as the image does: the data folder is `/var/lib/registry`, the address is `0.0.0.0:5000`, and `/etc/docker/registry/config.yml` is read when present. These rank below the environment."),
+    of("storage.reserve", Kind::Reserve, "2%, 5GiB", "Free space that uploads must leave. Below it a push is answered with 507; pulls, deletes and tag moves go on."),
+    of("sweep.every", Kind::Duration(1, DAY), "60s", "How often the background sweep looks for due work."),
+    of("sweep.background", Kind::Switch, "true", "Collect garbage in the background. `larder sweep` works either way."),
+    of("telemetry.otlp_endpoint", Kind::HttpUrl, "", "Where OpenTelemetry traces are sent (OTLP over HTTP), for example `http://localhost:4318`. Nothing is sent without it."),
+    of("uploads.idle", Kind::Duration(MINUTE, YEARS), "7d", "How long an upload may rest before it is given up and its disk space returned."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_of_its_kind() {
+        for key in KEYS {
+            let value = key.kind.read_text(key.default);
+            assert!(value.is_ok(), "{}: {value:?}", key.path);
+            assert_eq!(value.map(|value| value.text()).as_deref(), Ok(key.default), "{}", key.path);
+        }
+    }
+
+    #[test]
+    fn paths_are_unique_and_tables_stand_together() {
+        let mut seen: Vec<&str> = Vec::new();
+        let mut tables: Vec<&str> = Vec::new();
+        for key in KEYS {
+            assert!(!seen.contains(&key.path), "{} stands twice", key.path);
+            seen.push(key.path);
+            let table = key.path.split_once('.').map_or("", |(table, _)| table);
+            if tables.last() != Some(&table) {
+                assert!(!tables.contains(&table), "table {table} is split");
+                tables.push(table);
+            }
+        }
+    }
+}
