@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::descriptor::Descriptor;
@@ -57,9 +58,15 @@ pub enum ManifestError {
         /// The request's `Content-Type`.
         header: String,
     },
-    /// The body is an image to one reader and an index to another (CVE-2021-41190).
-    #[error("manifest has \"manifests\" and \"{0}\": an image and an index at once")]
-    Ambiguous(&'static str),
+    /// The body has a member that makes it an image to one reader and an index to another
+    /// (CVE-2021-41190).
+    #[error("manifest of type \"{media_type}\" may not have \"{member}\"")]
+    Ambiguous {
+        /// The type it was pushed as.
+        media_type: String,
+        /// What belongs to the other kind.
+        member: &'static str,
+    },
     /// A member that makes the manifest what it is, is not there.
     #[error("manifest has no \"{0}\"")]
     Missing(&'static str),
@@ -250,8 +257,7 @@ impl<'a> Members<'a> {
         if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
             return Err(ManifestError::NotAnObject);
         }
-        let members: Self = serde_json::from_str(text).map_err(|error| ManifestError::NotJson(reason(&error)))?;
-        Ok(members)
+        serde_json::from_str(text).map_err(|error| ManifestError::NotJson(reason(&error)))
     }
 
     /// The type to keep: the header's, which the body must not contradict.
@@ -282,23 +288,24 @@ impl<'a> Members<'a> {
         Ok(())
     }
 
-    /// What the four known types have in common.
-    fn require_schema_two(&self) -> Result<(), ManifestError> {
+    /// What the four known types have in common: the version, and nothing of the other kind.
+    fn require_schema_two(
+        &self,
+        media_type: &str,
+        foreign: &[(&'static str, Option<&RawValue>)],
+    ) -> Result<(), ManifestError> {
         let version = self.schema_version.ok_or(ManifestError::Missing("schemaVersion"))?;
         if version.get() != "2" {
             return Err(ManifestError::SchemaVersion(shown(version.get())));
         }
-        if self.manifests.is_some() {
-            let other = [("config", self.config), ("layers", self.layers)];
-            if let Some((name, _)) = other.into_iter().find(|(_, member)| member.is_some()) {
-                return Err(ManifestError::Ambiguous(name));
-            }
+        match foreign.iter().find(|(_, value)| value.is_some()) {
+            Some(&(member, _)) => Err(ManifestError::Ambiguous { media_type: media_type.to_owned(), member }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn image(&self, media_type: String) -> Result<ParsedManifest, ManifestError> {
-        self.require_schema_two()?;
+        self.require_schema_two(&media_type, &[("manifests", self.manifests)])?;
         let config = self.config.ok_or(ManifestError::Missing("config"))?;
         let config = descriptor(config, || "config".to_owned())?;
         let own = self.text("artifactType", self.artifact_type)?;
@@ -316,7 +323,8 @@ impl<'a> Members<'a> {
     }
 
     fn index(&self, media_type: String) -> Result<ParsedManifest, ManifestError> {
-        self.require_schema_two()?;
+        let foreign = [("config", self.config), ("layers", self.layers)];
+        self.require_schema_two(&media_type, &foreign)?;
         Ok(ParsedManifest {
             kind: ManifestKind::Index,
             media_type,
@@ -362,17 +370,70 @@ impl<'a> Members<'a> {
     }
 }
 
-fn descriptors(name: &'static str, list: Option<&RawValue>) -> Result<Vec<Descriptor>, ManifestError> {
-    let Some(list) = list else { return Ok(Vec::new()) };
-    let elements: Vec<&RawValue> =
-        serde_json::from_str(list.get()).map_err(|error| invalid(name.to_owned(), &error))?;
-    let numbered = elements.into_iter().enumerate();
-    numbered.map(|(place, raw)| descriptor(raw, || format!("{name}[{place}]"))).collect()
+fn descriptors(name: &str, list: Option<&RawValue>) -> Result<Vec<Descriptor>, ManifestError> {
+    let mut found = Vec::new();
+    each_element(name, list, |place, raw| {
+        found.push(descriptor(raw, || format!("{name}[{place}]"))?);
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn descriptors_among(list: Option<&RawValue>) -> Vec<Descriptor> {
-    let elements = list.and_then(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok());
-    elements.unwrap_or_default().into_iter().filter_map(descriptor_if_any).collect()
+    let mut found = Vec::new();
+    // What is no list has no elements: then there is nothing to take.
+    let _ = each_element("", list, |_, raw| {
+        found.extend(descriptor_if_any(raw));
+        Ok(())
+    });
+    found
+}
+
+/// Hands over the elements of a list one at a time. A list of them all would be eight times as large
+/// as a hostile document.
+fn each_element(
+    name: &str,
+    list: Option<&RawValue>,
+    take: impl FnMut(usize, &RawValue) -> Result<(), ManifestError>,
+) -> Result<(), ManifestError> {
+    let Some(list) = list else { return Ok(()) };
+    let mut fault = None;
+    let elements = Elements { take, fault: &mut fault };
+    let result = serde_json::Deserializer::from_str(list.get()).deserialize_seq(elements);
+    match (fault, result) {
+        (Some(fault), _) => Err(fault),
+        (None, result) => result.map_err(|error| invalid(name.to_owned(), &error)),
+    }
+}
+
+struct Elements<'f, T> {
+    take: T,
+    /// The first refusal of `take`: the parser's error type has no room for it.
+    fault: &'f mut Option<ManifestError>,
+}
+
+impl<'de, T> Visitor<'de> for Elements<'_, T>
+where
+    T: FnMut(usize, &RawValue) -> Result<(), ManifestError>,
+{
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of descriptors")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        let mut place = 0;
+        while let Some(raw) = elements.next_element::<&RawValue>()? {
+            if let Err(fault) = (self.take)(place, raw) {
+                let error = A::Error::custom(&fault);
+                *self.fault = Some(fault);
+                return Err(error);
+            }
+            place += 1;
+        }
+        Ok(())
+    }
 }
 
 fn descriptor(raw: &RawValue, place: impl Fn() -> String) -> Result<Descriptor, ManifestError> {

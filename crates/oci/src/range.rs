@@ -39,7 +39,7 @@ impl Span {
     /// How many bytes.
     #[expect(clippy::len_without_is_empty, reason = "a span is never empty")]
     pub const fn len(&self) -> u64 {
-        self.end_inclusive - self.start + 1
+        self.end_inclusive.saturating_sub(self.start).saturating_add(1)
     }
 
     /// The `Content-Range` of an answer with these bytes of `size`.
@@ -137,7 +137,7 @@ impl UploadRange {
     /// How many bytes the chunk must have.
     #[expect(clippy::len_without_is_empty, reason = "a chunk range is never empty")]
     pub const fn len(&self) -> u64 {
-        self.end - self.start + 1
+        self.end.saturating_sub(self.start).saturating_add(1)
     }
 }
 
