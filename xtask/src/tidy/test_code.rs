@@ -7,7 +7,7 @@
 use crate::tree::{File, Tree, is_test_gate};
 
 /// Suites that live in a crate's sources so that others can run them: tests, although they are compiled into the library.
-pub const SUITES: &[&str] = &["crates/blobs/src/suite", "crates/catalog/src/suite"];
+pub const SUITES: &[&str] = &["crates/blobs/src/suite"];
 
 /// A line of a file.
 #[derive(Clone, Copy, Debug)]
