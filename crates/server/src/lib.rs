@@ -1,1 +1,34 @@
-//! The HTTP face of the registry.
+//! The HTTP face of the registry: the distribution protocol, the administration API, health and metrics.
+//!
+//! A handler parses, calls one method of [`larder_registry::Registry`] and renders the answer. This crate must not know how bytes are kept,
+//! and holds no SQL; what a request may do is decided from the [`Actor`](larder_registry::Actor) that its [`Admission`] gives it.
+
+mod answer;
+mod api;
+mod config;
+mod connection;
+mod drain;
+mod etag;
+mod health;
+mod listener;
+mod metrics;
+mod open_state;
+mod peer;
+mod percent;
+mod query;
+mod request_body;
+mod request_log;
+mod server;
+mod service;
+mod v2;
+mod welcome;
+
+pub use api::openapi::document as openapi_document;
+pub use axum::body::Body;
+pub use config::{AddressRange, Config, Limits};
+pub use drain::Drain;
+pub use listener::Bound;
+pub use open_state::Admission;
+pub use peer::Peer;
+pub use server::Server;
+pub use service::{Service, service};

@@ -1,0 +1,28 @@
+//! JSON that a client sends. Unknown fields are an error wherever a type says so, and every type here does (reliability A-4).
+
+use axum::body::Body;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, Limited};
+use larder_oci::media_type;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use super::{Call, Result};
+
+/// Bytes of the longest document that is read.
+const LONGEST: usize = 64 << 10;
+
+/// Reads the body as `T`. It must say that it is JSON: a form of another site's page cannot.
+pub(super) async fn json<T: DeserializeOwned>(call: &Call<'_>, body: Body) -> Result<T> {
+    let said = call.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if !media_type::essence(said).eq_ignore_ascii_case("application/json") {
+        let detail = "the body must be JSON, with Content-Type: application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED", detail));
+    }
+    let read = Limited::new(body, LONGEST).collect().await;
+    let bytes = read.map_err(|_| {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", "the body is too long, or broke off")
+    })?;
+    serde_json::from_slice(&bytes.to_bytes()).map_err(|error| Problem::bad_request(error.to_string()))
+}

@@ -1,0 +1,106 @@
+//! The API's description: generated from the handlers, committed as `docs/reference/openapi.json`, and compared with it by a test.
+
+use std::fmt::Write as _;
+
+use http::StatusCode;
+use http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use serde::Serialize;
+use utoipa::{OpenApi, ToResponse, ToSchema};
+
+use super::{repositories, tags, upkeep};
+use crate::answer::{self, Response};
+
+/// An error (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProblemDocument {
+    /// Always `about:blank`: the code says what it is.
+    r#type: String,
+    /// The status in words.
+    title: String,
+    /// The status.
+    status: u16,
+    /// What is wrong, for people.
+    detail: String,
+    /// What is wrong, for programs.
+    code: String,
+    /// The request, as the log has it.
+    request_id: String,
+    /// Further facts, by code.
+    #[schema(value_type = Option<Object>)]
+    facts: Option<serde_json::Value>,
+}
+
+/// It was not granted.
+#[derive(ToResponse)]
+#[response(description = "It was not granted", content_type = "application/problem+json")]
+#[allow(dead_code)]
+pub(super) struct ProblemAnswer(ProblemDocument);
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Larder",
+        description = "Administration of a Larder registry. Names of repositories stand in paths as they are, with their slashes; `-` ends them. Lists are paginated by `limit` and `after`, with `Link: rel=\"next\"`. Times are RFC 3339 in UTC, sizes are bytes, errors are RFC 9457 problem documents.",
+        version = "v1",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        repositories::list,
+        repositories::create,
+        repositories::show,
+        repositories::remove,
+        tags::list,
+        tags::show,
+        tags::set,
+        tags::remove,
+        tags::history,
+        upkeep::version,
+        upkeep::usage,
+        upkeep::sweep,
+        upkeep::verify,
+    ),
+    components(responses(ProblemAnswer), schemas(ProblemDocument))
+)]
+struct Document;
+
+/// The description as a JSON text that ends in a line break, as it is committed.
+pub fn document() -> String {
+    let mut text = Document::openapi().to_pretty_json().expect("a description is JSON");
+    text.push('\n');
+    text
+}
+
+/// `/api/openapi.json`
+pub(super) fn show() -> Response {
+    answer::bytes(StatusCode::OK, "application/json", document())
+}
+
+/// `/api`: the description for people.
+pub(super) fn page() -> Response {
+    let description = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    let mut rows = String::new();
+    for (path, methods) in description["paths"].as_object().into_iter().flatten() {
+        for (method, operation) in methods.as_object().into_iter().flatten() {
+            let summary = operation["summary"].as_str().or(operation["description"].as_str()).unwrap_or("");
+            let _ = writeln!(
+                rows,
+                "<tr><td>{}</td><td><code>{}</code></td><td>{}</td></tr>",
+                method.to_uppercase(),
+                escaped(path),
+                escaped(summary)
+            );
+        }
+    }
+    let text = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Larder: API</title></head>\n<body>\n<h1>API</h1>\n\
+         <p>The whole description is <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p>\n<table>\n{rows}</table>\n</body>\n</html>\n"
+    );
+    let mut response = answer::bytes(StatusCode::OK, "text/html; charset=utf-8", text);
+    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

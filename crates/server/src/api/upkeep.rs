@@ -1,0 +1,239 @@
+//! Looking after the server: version, usage, sweep, verify. The last three are for whoever owns the data folder.
+//!
+//! A sweep and a verification may take hours, so they answer with JSON lines: `{"progress": …}` now and then, and one `{"report": …}` or
+//! `{"problem": …}` at the end.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::stream;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use larder_registry::{Error, Usage, VerifyOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use super::{Call, Result, input, ok};
+use crate::answer::Response;
+
+/// Lines that may wait for a slow reader; progress beyond is left out, the end never is.
+const LINES: usize = 64;
+/// What is refused is refused at once, and then with the status that says so.
+const FIRST_LINE: Duration = Duration::from_millis(250);
+
+/// What runs here.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Version<'a> {
+    /// Larder's version.
+    version: &'a str,
+    /// The versions of this API that it serves.
+    api: [&'static str; 1],
+}
+
+/// How many, and how many bytes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Counted {
+    /// How many.
+    count: u64,
+    /// Bytes.
+    bytes: u64,
+}
+
+/// What waits for the sweep.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SweepQueue {
+    /// Entries that wait.
+    waiting: u64,
+    /// Of these, entries that are due.
+    due: u64,
+}
+
+/// Where the bytes are.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UsageReport {
+    /// Blobs that are served.
+    live: Counted,
+    /// Of these, blobs that no manifest names.
+    unreferenced: Counted,
+    /// Blobs that were replaced or condemned and still have bytes.
+    leaving: Counted,
+    /// Blobs set aside because they were found wrong.
+    quarantined: Counted,
+    /// Manifests.
+    manifests: Counted,
+    /// Open upload sessions and their durable bytes.
+    uploads: Counted,
+    /// What waits for the sweep.
+    queue: SweepQueue,
+    /// Free bytes of the store, where it has such a thing.
+    available: Option<u64>,
+    /// Its whole size in bytes.
+    total: Option<u64>,
+}
+
+/// What a verification may do.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct VerifyRequest {
+    /// Set aside what is wrong, forget what is gone, remove leftovers.
+    repair: bool,
+    /// Go on however much is wrong.
+    force: bool,
+    /// First declare the catalog to be the truth although its store has seen a newer one.
+    adopt: bool,
+}
+
+impl From<Usage> for UsageReport {
+    fn from(usage: Usage) -> Self {
+        Self {
+            live: Counted { count: usage.live.count, bytes: usage.live.bytes },
+            unreferenced: Counted { count: usage.unreferenced.count, bytes: usage.unreferenced.bytes },
+            leaving: Counted { count: usage.leaving.count, bytes: usage.leaving.bytes },
+            quarantined: Counted { count: usage.quarantined.count, bytes: usage.quarantined.bytes },
+            manifests: Counted { count: usage.manifests.count, bytes: usage.manifests.bytes },
+            uploads: Counted { count: usage.uploads.count, bytes: usage.uploads.bytes },
+            queue: SweepQueue { waiting: usage.queue.waiting, due: usage.queue.due },
+            available: usage.available,
+            total: usage.total,
+        }
+    }
+}
+
+/// What runs here.
+#[utoipa::path(get, path = "/api/v1/version", tag = "upkeep", responses((status = 200, body = Version)))]
+pub(super) fn version(call: &Call<'_>) -> Response {
+    ok(&Version { version: call.version, api: ["v1"] })
+}
+
+/// Where the bytes are.
+#[utoipa::path(
+    get,
+    path = "/api/v1/usage",
+    tag = "upkeep",
+    responses((status = 200, body = UsageReport), (status = "default", response = super::openapi::ProblemAnswer)),
+)]
+pub(super) async fn usage(call: Call<'_>) -> Result<Response> {
+    let usage = call.registry.usage(&call.actor).await?;
+    Ok(ok(&UsageReport::from(usage)))
+}
+
+/// Collects garbage now. JSON lines: progress, then a report or a problem.
+#[utoipa::path(
+    post,
+    path = "/api/v1/sweep",
+    tag = "upkeep",
+    responses(
+        (status = 200, description = "Lines of progress, and a report or a problem as the last", content_type = "application/jsonl", body = String),
+        (status = "default", response = super::openapi::ProblemAnswer),
+    ),
+)]
+pub(super) async fn sweep(call: Call<'_>) -> Result<Response> {
+    let (registry, actor) = (call.registry.clone(), call.actor);
+    let lines = Lines::run(call.request_id, move |tell| async move {
+        let report = registry.sweep(&actor, &|progress| tell.progress(&progress)).await?;
+        Ok(json!(report))
+    });
+    lines.respond().await
+}
+
+/// Reads everything back. JSON lines: progress, then a report or a problem.
+#[utoipa::path(
+    post,
+    path = "/api/v1/verify",
+    tag = "upkeep",
+    request_body = VerifyRequest,
+    responses(
+        (status = 200, description = "Lines of progress, and a report or a problem as the last", content_type = "application/jsonl", body = String),
+        (status = "default", response = super::openapi::ProblemAnswer),
+    ),
+)]
+pub(super) async fn verify(call: Call<'_>, body: Body) -> Result<Response> {
+    let VerifyRequest { repair, force, adopt } = input::json(&call, body).await?;
+    let (registry, actor) = (call.registry.clone(), call.actor);
+    let lines = Lines::run(call.request_id, move |tell| async move {
+        if adopt {
+            registry.adopt(&actor).await?;
+        }
+        let options = VerifyOptions { repair, force };
+        let report = registry.verify(&actor, options, &|progress| tell.progress(&progress)).await?;
+        let mut said = json!(report);
+        said["sound"] = report.is_sound().into();
+        Ok(said)
+    });
+    lines.respond().await
+}
+
+/// The lines of a task that runs on even when nobody reads them: half a repair helps nobody.
+struct Lines {
+    lines: mpsc::Receiver<Line>,
+}
+
+enum Line {
+    Progress(Value),
+    Report(Value),
+    Problem(Problem, Value),
+}
+
+/// Where a task's progress goes.
+struct Tell(mpsc::Sender<Line>);
+
+impl Tell {
+    fn progress(&self, progress: &impl Serialize) {
+        // A reader that is behind misses some.
+        let _ = self.0.try_send(Line::Progress(json!(progress)));
+    }
+}
+
+impl Lines {
+    fn run<F, W>(request_id: String, work: F) -> Self
+    where
+        F: FnOnce(Tell) -> W + Send + 'static,
+        W: Future<Output = std::result::Result<Value, Error>> + Send + 'static,
+    {
+        let (sender, lines) = mpsc::channel(LINES);
+        let last = sender.clone();
+        tokio::spawn(async move {
+            let line = match work(Tell(sender)).await {
+                Ok(report) => Line::Report(report),
+                Err(error) => {
+                    let problem = Problem::from(error);
+                    let document = problem.document(&request_id);
+                    Line::Problem(problem, document)
+                }
+            };
+            let _ = last.send(line).await;
+        });
+        Self { lines }
+    }
+
+    async fn respond(mut self) -> Result<Response> {
+        let first = tokio::time::timeout(FIRST_LINE, self.lines.recv()).await.ok().flatten();
+        let first = match first {
+            Some(Line::Problem(problem, _)) => return Err(problem),
+            first => first,
+        };
+        let body = stream::unfold((first, self.lines), |(first, mut lines)| async move {
+            let line = if first.is_some() { first } else { lines.recv().await };
+            line.map(|line| (Ok::<_, std::io::Error>(line.into_bytes()), (None, lines)))
+        });
+        let mut response = Response::new(Body::from_stream(body));
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
+        Ok(response)
+    }
+}
+
+impl Line {
+    fn into_bytes(self) -> Bytes {
+        let value = match self {
+            Self::Progress(progress) => json!({ "progress": progress }),
+            Self::Report(report) => json!({ "report": report }),
+            Self::Problem(_, document) => json!({ "problem": document }),
+        };
+        format!("{value}\n").into()
+    }
+}

@@ -1,0 +1,57 @@
+//! Is it alive, and can it work?
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use larder_registry::Readiness;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::answer::{self, Response};
+use crate::service::App;
+
+/// How long an answer of the registry is used again: the question costs a commit and a file.
+const FRESH: Duration = Duration::from_secs(1);
+/// A store that does not answer in this time is not ready (reliability §5, blocking store).
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The last answer to "are you ready".
+#[derive(Default)]
+pub(crate) struct Cached(Mutex<Option<(Instant, Option<Readiness>)>>);
+
+/// `/healthz`: the process answers.
+pub(crate) fn live() -> Response {
+    answer::json(StatusCode::OK, "application/json", &json!({ "status": "ok" }))
+}
+
+/// `/readyz`: the catalog and the disk take writes, space is left, and no drain has begun.
+pub(crate) async fn ready(app: &App) -> Response {
+    let draining = app.drain.has_begun();
+    let readiness = app.health.ask(app).await;
+    let says = |check: fn(&Readiness) -> bool| readiness.as_ref().is_some_and(check);
+    let ready = !draining && says(Readiness::is_ready);
+    let body = json!({
+        "status": if ready { "ready" } else { "not ready" },
+        "draining": draining,
+        "catalog": says(|readiness| readiness.catalog),
+        "store": says(|readiness| readiness.store),
+        "space": says(|readiness| readiness.space),
+    });
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    answer::json(status, "application/json", &body)
+}
+
+impl Cached {
+    /// One question at a time, and one a second at most. `None`: no answer came in time.
+    async fn ask(&self, app: &App) -> Option<Readiness> {
+        let mut last = self.0.lock().await;
+        if let Some((at, answer)) = last.as_ref()
+            && at.elapsed() < FRESH
+        {
+            return answer.clone();
+        }
+        let answer = tokio::time::timeout(PATIENCE, app.registry.readiness()).await.ok();
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}

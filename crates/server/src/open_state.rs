@@ -1,0 +1,236 @@
+//! Who is let in while no account exists (behaviour §4): on loopback everyone who is really there, elsewhere what `access.open` says.
+//!
+//! A browser is at home on loopback too, so a page of another site, or a name of another site that resolves to 127.0.0.1, must not become the
+//! registry's user; nor may a reverse proxy on this machine make its whole audience local.
+
+use std::net::IpAddr;
+
+use http::header::{FORWARDED, HOST, ORIGIN};
+use http::request::Parts;
+use http::uri::Authority;
+use larder_registry::{Actor, Rights};
+
+use crate::Peer;
+
+/// Headers by which a reverse proxy shows itself.
+const FORWARDING: [&str; 7] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-real-ip",
+];
+
+/// Turns a request into an actor. The seam for accounts: they come with the access crate and replace what stands here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// No account, loopback only: an anonymous who may push, pull, delete and manage repositories.
+    Loopback,
+    /// `access.open = "read"`: anyone may pull.
+    OpenRead,
+    /// `access.open = "write"`: anyone may push, pull, delete and manage repositories.
+    OpenWrite,
+}
+
+/// Why a request is refused before anything else is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// More than one host is named, or none that can be read.
+    AmbiguousHost,
+    /// The host is not a loopback name.
+    StrangeHost,
+    /// The peer is not on this machine.
+    Remote,
+    /// A proxy forwarded it.
+    Forwarded,
+    /// A page of another site sent it.
+    CrossSite,
+}
+
+impl Refused {
+    /// The sentence for the client, which says what to do.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::AmbiguousHost => "the request names no host, or more than one",
+            Self::StrangeHost => {
+                "without an account this registry answers on loopback names such as localhost only; add a user, or set access.open"
+            }
+            Self::Remote => "without an account this registry answers on loopback only; add a user, or set access.open",
+            Self::Forwarded => {
+                "without an account this registry does not answer through a proxy; add a user, or set access.open"
+            }
+            Self::CrossSite => "this request was sent by a page of another site",
+        }
+    }
+}
+
+impl Admission {
+    /// Decides who a request is from.
+    pub(crate) fn admit(self, peer: &Peer, head: &Parts, public_url: Option<&str>) -> Result<Actor, Refused> {
+        if peer.is_operator() {
+            return Ok(Actor::operator());
+        }
+        let host = host(head)?;
+        refuse_other_sites(head, host.as_ref(), public_url)?;
+        match self {
+            Self::OpenRead => Ok(Actor::anonymous(Rights::ReadOnly)),
+            Self::OpenWrite => Ok(Actor::anonymous(Rights::Everything)),
+            Self::Loopback => {
+                if peer.address().is_some_and(|address| !address.ip().to_canonical().is_loopback()) {
+                    return Err(Refused::Remote);
+                }
+                if FORWARDING.iter().any(|name| head.headers.contains_key(*name)) {
+                    return Err(Refused::Forwarded);
+                }
+                if !host.as_ref().is_some_and(is_loopback) {
+                    return Err(Refused::StrangeHost);
+                }
+                Ok(Actor::anonymous(Rights::Everything))
+            }
+        }
+    }
+}
+
+/// Whether a request carries a header by which a proxy shows itself.
+pub(crate) fn is_forwarded(head: &Parts) -> bool {
+    head.headers.contains_key(FORWARDED) || FORWARDING.iter().any(|name| head.headers.contains_key(*name))
+}
+
+/// The one host that a request names: in its target, in `Host`, or in both alike.
+fn host(head: &Parts) -> Result<Option<Authority>, Refused> {
+    let mut found: Option<Authority> = head.uri.authority().cloned();
+    let mut lines = 0;
+    for line in head.headers.get_all(HOST) {
+        lines += 1;
+        let named: Authority = line.to_str().ok().and_then(|text| text.parse().ok()).ok_or(Refused::AmbiguousHost)?;
+        if found.as_ref().is_some_and(|found| *found != named) || lines > 1 {
+            return Err(Refused::AmbiguousHost);
+        }
+        found = Some(named);
+    }
+    if found.as_ref().is_some_and(|found| found.as_str().contains('@')) {
+        Err(Refused::AmbiguousHost)
+    } else {
+        Ok(found)
+    }
+}
+
+/// A browser says where a request comes from: other clients send neither header.
+fn refuse_other_sites(head: &Parts, host: Option<&Authority>, public_url: Option<&str>) -> Result<(), Refused> {
+    let own_site = |site: &http::HeaderValue| *site == "same-origin" || *site == "none";
+    if !head.headers.get_all("sec-fetch-site").iter().all(own_site) {
+        return Err(Refused::CrossSite);
+    }
+    let own_origin = |origin: &http::HeaderValue| {
+        let Ok(origin) = origin.to_str() else { return false };
+        let public = public_url.is_some_and(|url| url.trim_end_matches('/').eq_ignore_ascii_case(origin));
+        let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        let same = authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host.as_str()));
+        public || same
+    };
+    if head.headers.get_all(ORIGIN).iter().all(own_origin) { Ok(()) } else { Err(Refused::CrossSite) }
+}
+
+/// Whether a host can only mean this machine, whatever a name server says.
+fn is_loopback(host: &Authority) -> bool {
+    let name = host.host();
+    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    if let Ok(address) = literal.parse::<IpAddr>() {
+        return address.to_canonical().is_loopback();
+    }
+    let name = name.to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(admission: Admission, headers: &[(&str, &str)]) -> Result<Actor, Refused> {
+        let mut request = http::Request::get("/v2/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).expect("it is a request").into_parts();
+        let peer = Peer::tcp("127.0.0.1:40000".parse().expect("it is an address"), 1);
+        admission.admit(&peer, &head, None)
+    }
+
+    #[test]
+    fn loopback_names_are_let_in_and_rebound_names_are_not() {
+        for host in
+            ["localhost", "localhost:5000", "LOCALHOST", "127.0.0.1:5000", "127.8.8.8", "[::1]:5000", "a.localhost"]
+        {
+            assert!(ask(Admission::Loopback, &[("host", host)]).is_ok(), "{host}");
+        }
+        for host in [
+            "attacker.test",
+            "localhost.attacker.test",
+            "127.0.0.1.nip.io",
+            "0.0.0.0",
+            "[::]",
+            "10.0.0.1",
+            "notlocalhost",
+        ] {
+            assert_eq!(ask(Admission::Loopback, &[("host", host)]), Err(Refused::StrangeHost), "{host}");
+        }
+        assert_eq!(ask(Admission::Loopback, &[]), Err(Refused::StrangeHost));
+        assert_eq!(
+            ask(Admission::Loopback, &[("host", "localhost"), ("host", "attacker.test")]),
+            Err(Refused::AmbiguousHost)
+        );
+        assert_eq!(ask(Admission::Loopback, &[("host", "attacker.test@localhost")]), Err(Refused::AmbiguousHost));
+    }
+
+    #[test]
+    fn a_proxy_does_not_make_its_audience_local() {
+        for name in FORWARDING {
+            assert_eq!(
+                ask(Admission::Loopback, &[("host", "localhost"), (name, "x")]),
+                Err(Refused::Forwarded),
+                "{name}"
+            );
+        }
+        assert!(ask(Admission::OpenRead, &[("host", "registry.lan"), ("x-forwarded-for", "10.0.0.9")]).is_ok());
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_refused_in_every_open_state() {
+        for admission in [Admission::Loopback, Admission::OpenRead, Admission::OpenWrite] {
+            for (name, value) in [
+                ("origin", "https://attacker.test"),
+                ("origin", "null"),
+                ("origin", "http://localhost:3000"),
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-site", "same-site"),
+            ] {
+                let asked = ask(admission, &[("host", "localhost:5000"), (name, value)]);
+                assert_eq!(asked, Err(Refused::CrossSite), "{name}: {value}");
+            }
+            for (name, value) in [("origin", "http://localhost:5000"), ("sec-fetch-site", "same-origin")] {
+                assert!(ask(admission, &[("host", "localhost:5000"), (name, value)]).is_ok(), "{name}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn access_open_lifts_the_rule_about_names() {
+        let actor = ask(Admission::OpenWrite, &[("host", "kind-registry:5000")]).expect("it is open");
+        let name = "team/model".parse().expect("it is a name");
+        assert!(actor.may(larder_registry::Action::Push, &name));
+        let reader = ask(Admission::OpenRead, &[("host", "kind-registry:5000")]).expect("it is open");
+        assert!(!reader.may(larder_registry::Action::Push, &name));
+        assert!(reader.may(larder_registry::Action::Pull, &name));
+    }
+
+    #[test]
+    fn a_remote_peer_is_refused_even_when_it_says_localhost() {
+        let (head, ()) =
+            http::Request::get("/v2/").header("host", "localhost").body(()).expect("a request").into_parts();
+        let peer = Peer::tcp("192.0.2.1:5".parse().expect("it is an address"), 1);
+        assert_eq!(Admission::Loopback.admit(&peer, &head, None), Err(Refused::Remote));
+        assert!(Admission::Loopback.admit(&Peer::operator(), &head, None).is_ok());
+    }
+}

@@ -1,0 +1,88 @@
+//! Who is at the other end of a connection.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+
+use crate::config::AddressRange;
+
+/// The other end of a connection, as the connection itself shows it; a request carries it among its extensions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peer {
+    address: Option<SocketAddr>,
+    connection: u64,
+    operator: bool,
+}
+
+impl Peer {
+    /// A peer on the network.
+    pub fn tcp(address: SocketAddr, connection: u64) -> Self {
+        Self { address: Some(address), connection, operator: false }
+    }
+
+    /// Whoever owns the data folder: the control socket, and commands that work in-process.
+    pub fn operator() -> Self {
+        Self { address: None, connection: 0, operator: true }
+    }
+
+    /// The same peer on a numbered connection.
+    #[must_use]
+    pub fn on(mut self, connection: u64) -> Self {
+        self.connection = connection;
+        self
+    }
+
+    /// Its network address; none on a Unix socket and in-process.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The number of the connection, for the log.
+    pub fn connection(&self) -> u64 {
+        self.connection
+    }
+
+    /// Whether it owns the data folder.
+    pub fn is_operator(&self) -> bool {
+        self.operator
+    }
+
+    /// The client's address: the peer's own, or, when the peer is a trusted proxy, the nearest untrusted one that it names (behaviour §4).
+    pub(crate) fn client(&self, headers: &HeaderMap, trusted: &[AddressRange]) -> Option<IpAddr> {
+        let own = self.address?.ip().to_canonical();
+        let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
+        if !is_trusted(own) {
+            return Some(own);
+        }
+        let hops: Vec<IpAddr> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|hop| hop.trim().parse().ok())
+            .collect();
+        Some(hops.into_iter().rev().find(|hop| !is_trusted(*hop)).unwrap_or(own))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(value: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", http::HeaderValue::from_static(value));
+        headers
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_may_say_who_the_client_is() {
+        let proxy = Peer::tcp("10.0.0.1:4".parse().expect("it is an address"), 1);
+        let trusted = ["10.0.0.0/8".parse().expect("it is a range")];
+        let said = headers("198.51.100.7, 203.0.113.9, 10.0.0.2");
+        assert_eq!(proxy.client(&said, &trusted).expect("there is one").to_string(), "203.0.113.9");
+        assert_eq!(proxy.client(&said, &[]).expect("there is one").to_string(), "10.0.0.1");
+        let stranger = Peer::tcp("192.0.2.5:4".parse().expect("it is an address"), 1);
+        assert_eq!(stranger.client(&said, &trusted).expect("there is one").to_string(), "192.0.2.5");
+    }
+}

@@ -1,0 +1,123 @@
+//! The server: a service, the sockets it listens on, and its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use larder_registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::drain::Phase;
+use crate::listener::{Bound, Door};
+use crate::{Config, Drain, Service, service};
+
+/// Serves a registry on sockets until it is drained.
+pub struct Server {
+    service: Service,
+    bound: Vec<Bound>,
+    metrics: Vec<Bound>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Server {
+    /// A server that listens nowhere yet.
+    pub fn new(registry: Registry, config: Config) -> Self {
+        Self { service: service(registry, config), bound: Vec::new(), metrics: Vec::new(), addresses: Vec::new() }
+    }
+
+    /// Listens on an address; port 0 takes a free one. Answers the address it got.
+    ///
+    /// # Errors
+    /// When the address is taken or the machine does not have it.
+    pub async fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        self.bound.push(Bound::Tcp(listener));
+        self.addresses.push(address);
+        Ok(address)
+    }
+
+    /// Serves `/metrics` on an address of its own, with the health pages, and no longer on the others.
+    ///
+    /// # Errors
+    /// When the address is taken or the machine does not have it.
+    pub async fn listen_for_metrics(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        self.metrics.push(Bound::Tcp(listener));
+        self.service.app().metrics_stand_apart.store(true, Ordering::Relaxed);
+        Ok(address)
+    }
+
+    /// Makes the control socket.
+    ///
+    /// # Errors
+    /// When the operating system refuses it.
+    pub fn listen_for_control(&mut self, path: &Path) -> io::Result<()> {
+        self.bound.push(Bound::control(path)?);
+        Ok(())
+    }
+
+    /// Takes a socket that is listening already.
+    pub fn adopt(&mut self, bound: Bound) {
+        if let Bound::Tcp(listener) = &bound {
+            self.addresses.extend(listener.local_addr());
+        }
+        self.bound.push(bound);
+    }
+
+    /// Where clients on the network find it.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The handle that ends it.
+    pub fn drain(&self) -> Drain {
+        self.service.drain()
+    }
+
+    /// The same answers without a socket.
+    pub fn service(&self) -> Service {
+        self.service.clone()
+    }
+
+    /// Serves until a drain is over. Every connection is closed then; the registry is still open.
+    pub async fn serve(self) {
+        let drain = self.service.drain();
+        let connections = TaskTracker::new();
+        let places = Arc::new(Semaphore::new(self.service.app().config.limits.connections));
+        let numbers = Arc::new(AtomicU64::new(1));
+        let door = |service: Service| {
+            Arc::new(Door {
+                service,
+                drain: drain.clone(),
+                places: Arc::clone(&places),
+                connections: connections.clone(),
+                numbers: Arc::clone(&numbers),
+            })
+        };
+        let listeners = TaskTracker::new();
+        let metrics = door(self.service.metrics_only());
+        let main = door(self.service);
+        let apart = self.metrics.into_iter().map(|bound| (&metrics, bound));
+        for (door, bound) in self.bound.into_iter().map(|bound| (&main, bound)).chain(apart) {
+            let door = Arc::clone(door);
+            listeners.spawn(async move { door.stand_at(bound).await });
+        }
+        listeners.close();
+        drain
+            .run(|| {
+                connections.close();
+                let connections = connections.clone();
+                async move { connections.wait().await }
+            })
+            .await;
+        drain.reached(Phase::Over).await;
+        listeners.wait().await;
+        connections.wait().await;
+    }
+}

@@ -1,0 +1,142 @@
+//! A request that is not granted, and the specification's JSON for it.
+
+use std::error::Error as _;
+
+use http::StatusCode;
+use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use larder_oci::ErrorCode;
+use larder_registry::Error;
+use serde_json::{Value, json};
+
+use crate::answer::{self, Response};
+use crate::open_state::Refused;
+
+/// Seconds after which a client may ask again.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("60");
+
+/// Everything that the error answer says. **Invariant 13**: only what is put here reaches a client; causes go to the log.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    code: ErrorCode,
+    status: StatusCode,
+    message: Option<String>,
+    detail: Value,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The reason for the log, when it is ours.
+    cause: Option<String>,
+}
+
+impl Refusal {
+    /// With the code's own status and message.
+    pub fn new(code: ErrorCode) -> Self {
+        let status = StatusCode::from_u16(code.status()).expect("a test pins the table of codes");
+        Self { code, status, message: None, detail: Value::Null, headers: Vec::new(), cause: None }
+    }
+
+    /// The path names nothing.
+    pub fn not_found() -> Self {
+        Self::new(ErrorCode::Unsupported).status(StatusCode::NOT_FOUND).message("there is nothing at this path")
+    }
+
+    /// The resource does not have this method.
+    pub fn method_not_allowed(methods: &'static str) -> Self {
+        Self::new(ErrorCode::Unsupported)
+            .message("the resource does not have this method")
+            .header(ALLOW, HeaderValue::from_static(methods))
+    }
+
+    /// With another status than the code's.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// With another sentence than the code's.
+    #[must_use]
+    pub fn message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// With facts for programs.
+    #[must_use]
+    pub fn detail(mut self, detail: Value) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The answer. What is the server's fault is logged here, once, under the request's id.
+    pub fn into_response(self, request_id: &str) -> Response {
+        if let Some(cause) = &self.cause {
+            tracing::error!(request_id, code = self.code.as_str(), cause, "a request failed");
+        }
+        let message = self.message.unwrap_or_else(|| self.code.message().to_owned());
+        let error =
+            json!({ "code": self.code.as_str(), "message": message, "detail": with_id(self.detail, request_id) });
+        let mut response = answer::json(self.status, "application/json", &json!({ "errors": [error] }));
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// A failure without any detail.
+pub(crate) fn internal() -> Refusal {
+    Refusal::new(ErrorCode::Unknown)
+}
+
+/// `detail` may be anything, so the request's id fits in without leaving the specification's form.
+fn with_id(detail: Value, request_id: &str) -> Value {
+    match detail {
+        Value::Object(mut facts) => {
+            facts.insert("request_id".to_owned(), request_id.into());
+            Value::Object(facts)
+        }
+        Value::Null => json!({ "request_id": request_id }),
+        facts => json!({ "request_id": request_id, "facts": facts }),
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let refusal = Self::new(error.code()).message(error.public_message()).detail(error.detail());
+        match &error {
+            Error::PreconditionFailed { .. } => refusal.status(StatusCode::PRECONDITION_FAILED),
+            Error::RepositoryExists(_) => refusal.status(StatusCode::CONFLICT),
+            Error::StorageFull | Error::CatalogBehind | Error::TooMuchWrong { .. } => {
+                refusal.header(RETRY_AFTER, RETRY_SECONDS)
+            }
+            Error::ReadOnly => refusal.header(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            _ if refusal.status.is_server_error() => Self { cause: Some(chain(&error)), ..refusal },
+            _ => refusal,
+        }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let refusal = Self::new(ErrorCode::Denied).message(refused.message());
+        if refused == Refused::AmbiguousHost { refusal.status(StatusCode::BAD_REQUEST) } else { refusal }
+    }
+}
+
+/// An error and everything that led to it, for the log.
+pub(crate) fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
