@@ -13,7 +13,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::manifest::ManifestError;
-use crate::parse_error::shown;
+use crate::parse_error::{shown, shown_words};
 
 /// The deepest nesting of arrays and objects. The parser's own limit (128) lies above it.
 pub(crate) const MAX_DEPTH: usize = 100;
@@ -32,7 +32,9 @@ pub(crate) fn check(bytes: &[u8]) -> Result<&str, ManifestError> {
     let walk = Walk { depth: 0, fault: &fault };
     match walk.deserialize(&mut deserializer).and_then(|()| deserializer.end()) {
         Ok(()) => Ok(text),
-        Err(error) => Err(fault.into_inner().unwrap_or_else(|| ManifestError::NotJson(shown(&error.to_string())))),
+        Err(error) => {
+            Err(fault.into_inner().unwrap_or_else(|| ManifestError::NotJson(shown_words(&error.to_string()))))
+        }
     }
 }
 

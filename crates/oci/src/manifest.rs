@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::descriptor::Descriptor;
 use crate::document;
 use crate::media_type;
-use crate::parse_error::{ParseError, shown};
+use crate::parse_error::{ParseError, shown, shown_words};
 
 /// A manifest cannot be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
@@ -165,6 +165,14 @@ pub struct Edge {
 }
 
 /// What the registry needs to know of a manifest.
+///
+/// **Invariant 8**: it cannot be written back, so that nobody serves a copy for the original.
+///
+/// ```compile_fail
+/// fn bytes(manifest: &larder_oci::ParsedManifest) -> Vec<u8> {
+///     serde_json::to_vec(manifest).unwrap_or_default()
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ParsedManifest {
     /// By media type.
@@ -437,15 +445,20 @@ where
 }
 
 fn descriptor(raw: &RawValue, place: impl Fn() -> String) -> Result<Descriptor, ManifestError> {
-    // A derived reader would also take an array for a struct.
-    if !raw.get().starts_with('{') {
+    if !is_object(raw) {
         return Err(ManifestError::Member { place: place(), reason: "not an object".to_owned() });
     }
     serde_json::from_str(raw.get()).map_err(|error| invalid(place(), &error))
 }
 
+/// Makes no message of what is no descriptor: there may be a million of it.
 fn descriptor_if_any(raw: &RawValue) -> Option<Descriptor> {
-    descriptor(raw, String::new).ok()
+    is_object(raw).then(|| serde_json::from_str(raw.get()).ok()).flatten()
+}
+
+/// A derived reader would also take an array for a struct.
+fn is_object(raw: &RawValue) -> bool {
+    raw.get().starts_with('{')
 }
 
 fn invalid(place: String, error: &serde_json::Error) -> ManifestError {
@@ -455,5 +468,5 @@ fn invalid(place: String, error: &serde_json::Error) -> ManifestError {
 /// The parser's words without its position, which counts from the member's beginning.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    shown(text.rsplit_once(" at line ").map_or(&*text, |(reason, _)| reason))
+    shown_words(text.rsplit_once(" at line ").map_or(&*text, |(reason, _)| reason))
 }

@@ -52,12 +52,22 @@ pub enum ParseError {
     EdgeKind(String),
 }
 
-/// The text as it may stand in a message: control characters escaped, at most [`SHOWN`] of it.
+/// The text as it may stand between quotes in a message: at most [`SHOWN`] characters, and none that
+/// ends the quotes or the line, or turns the writing around.
 pub(crate) fn shown(text: &str) -> String {
+    cut(text, |character| character != '\'')
+}
+
+/// [`shown`] for words that hold quotes of their own.
+pub(crate) fn shown_words(text: &str) -> String {
+    cut(text, |character| !matches!(character, '\'' | '"' | '\\'))
+}
+
+fn cut(text: &str, may_escape: impl Fn(char) -> bool) -> String {
     let mut result = String::new();
     for character in text.chars().take(SHOWN) {
-        if character.is_control() || character == '"' {
-            result.extend(character.escape_default());
+        if may_escape(character) {
+            result.extend(character.escape_debug());
         } else {
             result.push(character);
         }
@@ -70,12 +80,14 @@ pub(crate) fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::{shown, shown_words};
 
     #[test]
     fn a_subject_is_escaped_and_cut() {
         assert_eq!(shown("plain é"), "plain é");
         assert_eq!(shown("a\nb\"c\u{1b}"), "a\\nb\\\"c\\u{1b}");
+        assert_eq!(shown("it's \u{202e}turned\\"), "it's \\u{202e}turned\\\\");
+        assert_eq!(shown_words("invalid \"a\\n\"\n"), "invalid \"a\\n\"\\n");
         assert_eq!(shown(&"x".repeat(128)), "x".repeat(128));
         assert_eq!(shown(&"x".repeat(129)), format!("{}…", "x".repeat(128)));
     }

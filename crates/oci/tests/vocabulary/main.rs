@@ -3,6 +3,7 @@
 mod content;
 mod digest;
 mod error_code;
+mod every_input;
 mod manifest;
 mod manifest_document;
 mod name;

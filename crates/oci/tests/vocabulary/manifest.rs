@@ -236,7 +236,7 @@ fn a_message_names_place_and_reason() {
     let kind = media_type::OCI_MANIFEST;
     let body = with(image(kind), "layers", json!([with(descriptor("a/b", 1), "digest", json!("sha256:zz"))]));
     let message = parse(&body, Some(kind)).unwrap_err().to_string();
-    assert_eq!(message, r#"manifest has an invalid layers[0]: invalid digest \"sha256:zz\""#);
+    assert_eq!(message, r#"manifest has an invalid layers[0]: invalid digest "sha256:zz""#);
 }
 
 #[test]

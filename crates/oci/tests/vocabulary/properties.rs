@@ -1,10 +1,12 @@
-//! Properties that hold of every input. The targets in `fuzz/` assert the same ones.
+//! Properties that hold of every input.
 
 use larder_oci::{
-    Algorithm, ByteRanges, Descriptor, Digest, EdgeKind, ImageReference, ManifestKind, ParsedManifest, RangeOutcome,
-    Reference, RepositoryName, Scopes, Tag, UploadId, UploadRange, fallback_tag, media_type, upload_range,
+    Algorithm, ByteRanges, Descriptor, Digest, ImageReference, ParsedManifest, RangeOutcome, RepositoryName, Scopes,
+    Tag, UploadId, UploadRange, fallback_tag, media_type, upload_range,
 };
 use proptest::prelude::*;
+
+use crate::every_input::{assert_chunk, assert_comes_back, assert_fit, assert_served};
 
 fn digest() -> impl Strategy<Value = Digest> {
     prop_oneof![
@@ -70,43 +72,23 @@ fn content_type() -> impl Strategy<Value = Option<&'static str>> {
     ]
 }
 
-/// Spans that are served are inside, ascending and disjoint, and together no larger than the whole.
-fn assert_served(outcome: &RangeOutcome, size: u64) {
-    let RangeOutcome::Satisfiable(spans) = outcome else { return };
-    assert!(!spans.is_empty() && spans.len() <= ByteRanges::MAX);
-    assert!(spans.iter().all(|span| span.start <= span.end_inclusive && span.end_inclusive < size));
-    assert!(spans.windows(2).all(|pair| pair[0].end_inclusive < pair[1].start));
-    assert!(spans.iter().map(|span| u128::from(span.len())).sum::<u128>() <= u128::from(size));
-}
-
-/// What was read of a manifest is fit to be kept.
-fn assert_fit(manifest: &ParsedManifest) {
-    assert!(media_type::is_valid(&manifest.media_type));
-    let edges = manifest.edges();
-    assert!(edges.iter().all(|edge| i64::try_from(edge.descriptor.size).is_ok()));
-    let count = |kind| edges.iter().filter(|edge| edge.kind == kind).count();
-    assert_eq!(count(EdgeKind::Layer), manifest.layers.len());
-    match manifest.kind {
-        ManifestKind::Image => assert_eq!((count(EdgeKind::Config), count(EdgeKind::Child)), (1, 0)),
-        ManifestKind::Index => assert_eq!((count(EdgeKind::Config), count(EdgeKind::Layer)), (0, 0)),
-        ManifestKind::Other => {}
-    }
-}
-
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in any::<String>(), size in any::<u64>()) {
-        fn back<T: std::str::FromStr + ToString>(text: &str) -> Option<bool> {
-            text.parse::<T>().ok().map(|value| value.to_string() == text)
-        }
-        for exact in [back::<Digest>(&text), back::<RepositoryName>(&text), back::<Tag>(&text), back::<Reference>(&text),
-            back::<ImageReference>(&text), back::<UploadId>(&text), back::<Algorithm>(&text)] {
-            prop_assert_ne!(exact, Some(false));
-        }
-        let _ = text.parse::<UploadRange>();
+        assert_comes_back(&text);
+        assert_chunk(&text);
         let _ = Scopes::parse(&text);
         assert_served(&ByteRanges::parse(&text, size), size);
         let _ = media_type::is_valid(media_type::essence(&text));
+    }
+
+    /// Texts of the right letters get further than any text.
+    #[test]
+    fn likely_text_is_read_or_refused(text in "[a-z0-9:/@._\\[\\]-]{0,40}", ranges in "(bytes )?[0-9,*/ -]{0,40}", size in 0..1000_u64) {
+        assert_comes_back(&text);
+        assert_chunk(&ranges);
+        let _ = Scopes::parse(&text);
+        assert_served(&ByteRanges::parse(&format!("bytes={ranges}"), size), size);
     }
 
     #[test]
