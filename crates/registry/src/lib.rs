@@ -1,1 +1,36 @@
 //! The domain: every rule of the registry and no HTTP.
+//!
+//! Rows and bytes meet here and nowhere else, so the order in which they change (**Invariant 2**) is written once. This crate must not know
+//! HTTP, accounts, or how it is configured.
+
+mod actor;
+mod clock;
+mod delete;
+mod discovery;
+mod error;
+mod orphans;
+mod pull;
+mod push;
+mod registry;
+mod repositories;
+mod session;
+mod settings;
+mod sweep;
+pub mod testing;
+mod upload;
+mod usage;
+mod verify;
+
+pub use actor::{Action, Actor, Rights};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{Error, Result};
+pub use larder_blobs::BlobStream;
+pub use larder_catalog::model::{AffectedTag, Page, RepositorySummary, TagEvent, TagRow, UsageTotals};
+pub use pull::{BlobHead, Manifest, ManifestHead, OpenBlob};
+pub use push::{Condition, ManifestPush, ManifestPushed};
+pub use registry::{PageRequest, Readiness, Registry, Statistics};
+pub use settings::{Reserve, Settings, Sparse};
+pub use sweep::{SweepProgress, SweepReport};
+pub use upload::{BodyStream, Mount, UploadBody, UploadStatus};
+pub use usage::Usage;
+pub use verify::{Finding, FindingKind, VerifyOptions, VerifyProgress, VerifyReport};

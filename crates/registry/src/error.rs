@@ -1,0 +1,253 @@
+//! Everything that the domain answers instead of doing what was asked.
+
+use larder_blobs as blobs;
+use larder_catalog as catalog;
+use larder_oci::{Digest, ErrorCode, ManifestError, RepositoryName, UploadId};
+use serde_json::{Value, json};
+
+/// The domain's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One variant per meaning; the code that clients see is decided here, once.
+///
+/// **Invariant 13**: what [`public_message`](Error::public_message) and [`detail`](Error::detail) say names no path, no secret and nothing of another tenant;
+/// `Display` and the sources are for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The actor may not do this, or may not know whether it exists.
+    #[error("requested access to the resource is denied")]
+    Denied,
+    /// No such repository.
+    #[error("repository {0} is unknown")]
+    RepositoryUnknown(RepositoryName),
+    /// No such manifest or tag in this repository.
+    #[error("manifest {reference} of {repository} is unknown")]
+    ManifestUnknown {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag or digest.
+        reference: String,
+    },
+    /// No such blob in this repository (**Invariant 5**).
+    #[error("blob {digest} of {repository} is unknown")]
+    BlobUnknown {
+        /// The repository.
+        repository: RepositoryName,
+        /// The digest.
+        digest: Digest,
+    },
+    /// No such session here, or not this actor's.
+    #[error("upload {0} is unknown")]
+    UploadUnknown(UploadId),
+    /// Another request is writing to the session.
+    #[error("upload {id} is being written by another request")]
+    UploadBusy {
+        /// The session.
+        id: UploadId,
+        /// Its durable bytes.
+        offset: u64,
+    },
+    /// The chunk does not begin where the session stands.
+    #[error("upload {id} stands at byte {offset}")]
+    RangeMismatch {
+        /// The session.
+        id: UploadId,
+        /// Its durable bytes.
+        offset: u64,
+    },
+    /// The body is not as long as its range says.
+    #[error("the body of upload {id} is not as long as its Content-Range says")]
+    LengthMismatch {
+        /// The session.
+        id: UploadId,
+        /// Its durable bytes.
+        offset: u64,
+    },
+    /// The body broke off; what arrived is kept.
+    #[error("the body of upload {id} broke off at byte {offset}")]
+    BodyInterrupted {
+        /// The session.
+        id: UploadId,
+        /// Its durable bytes.
+        offset: u64,
+    },
+    /// The bytes do not hash to the digest.
+    #[error("the content hashes to {found}, not to {expected}")]
+    DigestMismatch {
+        /// What the client named.
+        expected: Digest,
+        /// What the bytes say.
+        found: Digest,
+    },
+    /// sha512 came out of the blue, and the upload is too long to be read again (behaviour §2).
+    #[error("{size} bytes were hashed as sha256 while they streamed; begin the upload with ?digest-algorithm=sha512")]
+    AlgorithmNotAnnounced {
+        /// Bytes of the upload.
+        size: u64,
+    },
+    /// The manifest cannot be read.
+    #[error("the manifest is invalid: {0}")]
+    ManifestInvalid(#[from] ManifestError),
+    /// A stated size is false (behaviour §3).
+    #[error("the manifest says that {digest} has {stated} bytes; it has {actual}")]
+    SizeInvalid {
+        /// The target.
+        digest: Digest,
+        /// What the manifest says.
+        stated: u64,
+        /// What is stored.
+        actual: u64,
+    },
+    /// Targets are absent and the push is refused.
+    #[error("the manifest names {} absent object(s)", .0.len())]
+    TargetsUnknown(Vec<Digest>),
+    /// A live manifest of the repository names it (behaviour §3).
+    #[error("{digest} is in use by manifest {parent}")]
+    InUse {
+        /// What was to go.
+        digest: Digest,
+        /// What names it.
+        parent: Digest,
+    },
+    /// `If-Match` or `If-None-Match` does not hold.
+    #[error("the reference is {} now", .current.map_or_else(|| "absent".to_owned(), |digest| digest.to_string()))]
+    PreconditionFailed {
+        /// Where it points.
+        current: Option<Digest>,
+    },
+    /// A repository of this name is there already.
+    #[error("repository {0} exists already")]
+    RepositoryExists(RepositoryName),
+    /// The server takes no writes.
+    #[error("this registry is read-only")]
+    ReadOnly,
+    /// The disk is full, or its reserve is reached.
+    #[error("the registry's storage is full")]
+    StorageFull,
+    /// The sweep, the orphan removal or a repair is not safe now (**Invariant 14**).
+    #[error("the catalog is older than its store: run `larder verify --adopt` first")]
+    CatalogBehind,
+    /// Store and catalog do not belong together.
+    #[error("{0}")]
+    StrangeStore(String),
+    /// Too much is wrong at once to be the objects' fault.
+    #[error("{bad} of {looked_at} objects are missing or wrong: is the right disk mounted? (--force goes on)")]
+    TooMuchWrong {
+        /// Missing or wrong.
+        bad: u64,
+        /// Looked at so far.
+        looked_at: u64,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[source] blobs::Error),
+    /// The catalog failed.
+    #[error("the catalog failed")]
+    Catalog(#[source] catalog::Error),
+    /// A task of ours ended unexpectedly.
+    #[error("an internal task ended: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// The code that a client sees.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Denied => ErrorCode::Denied,
+            Self::RepositoryUnknown(_) => ErrorCode::NameUnknown,
+            Self::ManifestUnknown { .. } => ErrorCode::ManifestUnknown,
+            Self::BlobUnknown { .. } => ErrorCode::BlobUnknown,
+            Self::UploadUnknown(_) => ErrorCode::BlobUploadUnknown,
+            Self::UploadBusy { .. } | Self::RangeMismatch { .. } => ErrorCode::RangeInvalid,
+            Self::LengthMismatch { .. } => ErrorCode::SizeInvalid,
+            Self::BodyInterrupted { .. } => ErrorCode::BlobUploadInvalid,
+            Self::DigestMismatch { .. } | Self::AlgorithmNotAnnounced { .. } => ErrorCode::DigestInvalid,
+            Self::ManifestInvalid(_) | Self::PreconditionFailed { .. } | Self::RepositoryExists(_) => {
+                ErrorCode::ManifestInvalid
+            }
+            Self::SizeInvalid { .. } => ErrorCode::SizeInvalid,
+            Self::TargetsUnknown(_) => ErrorCode::ManifestBlobUnknown,
+            Self::InUse { .. } | Self::ReadOnly => ErrorCode::Unsupported,
+            Self::StorageFull => ErrorCode::StorageFull,
+            Self::CatalogBehind | Self::TooMuchWrong { .. } => ErrorCode::Unavailable,
+            Self::StrangeStore(_) | Self::Store(_) | Self::Catalog(_) | Self::Internal(_) => ErrorCode::Unknown,
+        }
+    }
+
+    /// The sentence that a client sees.
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::StrangeStore(_) | Self::Store(_) | Self::Catalog(_) | Self::Internal(_) => {
+                "the registry could not do this now; its log has the reason under this request's id".to_owned()
+            }
+            said => said.to_string(),
+        }
+    }
+
+    /// Machine-readable facts for the error body; `null` when there are none.
+    pub fn detail(&self) -> Value {
+        match self {
+            Self::RepositoryUnknown(name) | Self::RepositoryExists(name) => json!({ "name": name.as_str() }),
+            Self::ManifestUnknown { repository, reference } => {
+                json!({ "name": repository.as_str(), "reference": reference })
+            }
+            Self::BlobUnknown { repository, digest } => {
+                json!({ "name": repository.as_str(), "digest": digest.to_string() })
+            }
+            Self::UploadBusy { offset, .. }
+            | Self::RangeMismatch { offset, .. }
+            | Self::LengthMismatch { offset, .. }
+            | Self::BodyInterrupted { offset, .. } => json!({ "offset": offset }),
+            Self::DigestMismatch { expected, found } => {
+                json!({ "expected": expected.to_string(), "found": found.to_string() })
+            }
+            Self::AlgorithmNotAnnounced { size } => json!({ "size": size }),
+            Self::SizeInvalid { digest, stated, actual } => {
+                json!({ "digest": digest.to_string(), "stated": stated, "actual": actual })
+            }
+            Self::TargetsUnknown(missing) => {
+                json!(missing.iter().map(|digest| json!({ "digest": digest.to_string() })).collect::<Vec<_>>())
+            }
+            Self::InUse { digest, parent } => json!({ "digest": digest.to_string(), "parent": parent.to_string() }),
+            Self::PreconditionFailed { current } => {
+                json!({ "current": current.map(|digest| digest.to_string()) })
+            }
+            Self::TooMuchWrong { bad, looked_at } => json!({ "bad": bad, "looked_at": looked_at }),
+            Self::Denied
+            | Self::UploadUnknown(_)
+            | Self::ManifestInvalid(_)
+            | Self::ReadOnly
+            | Self::StorageFull
+            | Self::CatalogBehind
+            | Self::StrangeStore(_)
+            | Self::Store(_)
+            | Self::Catalog(_)
+            | Self::Internal(_) => Value::Null,
+        }
+    }
+}
+
+impl From<blobs::Error> for Error {
+    fn from(error: blobs::Error) -> Self {
+        match error {
+            blobs::Error::Full(source) => {
+                tracing::warn!(error = %source, "the store is full");
+                Self::StorageFull
+            }
+            blobs::Error::DigestMismatch { expected, found } => Self::DigestMismatch { expected: *expected, found: *found },
+            blobs::Error::AlgorithmNotAnnounced { size } => Self::AlgorithmNotAnnounced { size },
+            blobs::Error::UploadLost(id) => Self::UploadUnknown(id),
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<catalog::Error> for Error {
+    fn from(error: catalog::Error) -> Self {
+        match error {
+            catalog::Error::Full => Self::StorageFull,
+            catalog::Error::ReadOnly => Self::ReadOnly,
+            other => Self::Catalog(other),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The registry as one value: a store, a catalog, and the rules between them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use larder_blobs::{BlobStore, StoreMarker};
+use larder_catalog::Catalog;
+use larder_catalog::model::Stamp;
+use larder_oci::{Digest, RepositoryName};
+
+use crate::clock::after;
+use crate::session::Sessions;
+use crate::{Action, Actor, Clock, Error, Result, Settings};
+
+/// A registry. Cheap to clone; all clones are the same one.
+#[derive(Clone)]
+pub struct Registry {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub store: Arc<dyn BlobStore>,
+    pub catalog: Catalog,
+    pub clock: Arc<dyn Clock>,
+    pub settings: Settings,
+    pub sessions: Sessions,
+    /// Whether the catalog is older than its store: then nothing may be taken for garbage (**Invariant 14**).
+    pub behind: AtomicBool,
+    /// Pulls since the last flush; bounded, because a repository's manifests are.
+    pub pulls: Mutex<HashMap<(RepositoryName, Digest), Timestamp>>,
+    /// One sweep, orphan walk or repair at a time.
+    pub upkeep: tokio::sync::Mutex<()>,
+    pub counters: Counters,
+}
+
+/// What the domain counts about itself.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub damaged_reads: AtomicU64,
+    pub swept_blobs: AtomicU64,
+    pub swept_bytes: AtomicU64,
+    pub uploads_committed: AtomicU64,
+    pub bytes_committed: AtomicU64,
+}
+
+/// Figures for `/metrics`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// Requests that are writing to an upload session now.
+    pub open_writers: u64,
+    /// Reads that found an object missing or of the wrong length, since the start.
+    pub damaged_reads: u64,
+    /// Objects that the sweep removed, since the start.
+    pub swept_blobs: u64,
+    /// Their bytes.
+    pub swept_bytes: u64,
+    /// Blobs committed, since the start.
+    pub uploads_committed: u64,
+    /// Their bytes.
+    pub bytes_committed: u64,
+    /// The catalog's own figures.
+    pub catalog: larder_catalog::Statistics,
+    /// Free and total space of the store in bytes, where it has such a thing.
+    pub space: Option<(u64, u64)>,
+}
+
+/// Whether the registry can do its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// The catalog takes writes.
+    pub catalog: bool,
+    /// The store takes writes.
+    pub store: bool,
+    /// Free space is above the reserve.
+    pub space: bool,
+}
+
+impl Readiness {
+    /// Whether pushes can be taken.
+    pub fn is_ready(&self) -> bool {
+        self.catalog && self.store && self.space
+    }
+}
+
+/// Which page of a list (**Invariant 10**).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// At most this many.
+    pub limit: usize,
+    /// Only what comes after this key.
+    pub after: Option<String>,
+}
+
+impl Registry {
+    /// Puts a store and its catalog together, after checking that they belong to each other (**Invariant 14**). Every lease gets its full
+    /// term again, since a push may have waited for this start (**Invariant 6**).
+    ///
+    /// # Errors
+    /// [`Error::StrangeStore`] when the store belongs to another catalog, or is empty where the catalog expects bytes.
+    pub async fn open(
+        settings: Settings,
+        store: Arc<dyn BlobStore>,
+        catalog: Catalog,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let behind = introduce(&settings, store.as_ref(), &catalog).await?;
+        if behind {
+            tracing::error!("the catalog is older than its store: nothing will be collected until `larder verify --adopt`");
+        }
+        if !settings.read_only {
+            catalog.renew_all_leases(after(clock.now(), settings.lease_ttl)).await?;
+        }
+        let inner = Inner {
+            store,
+            catalog,
+            clock,
+            settings,
+            sessions: Sessions::default(),
+            behind: AtomicBool::new(behind),
+            pulls: Mutex::default(),
+            upkeep: tokio::sync::Mutex::default(),
+            counters: Counters::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The settings it runs with.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Counts the catalog's generation up and tells the store; done hourly, so that a restored catalog is recognised.
+    pub async fn raise_generation(&self) -> Result<()> {
+        if self.inner.settings.read_only || self.is_behind() {
+            return Ok(());
+        }
+        raise(self.inner.store.as_ref(), &self.inner.catalog, 0).await
+    }
+
+    /// Declares the catalog to be the truth although its store has seen a newer one (`larder verify --adopt`).
+    pub async fn adopt(&self, actor: &Actor) -> Result<()> {
+        self.operator(actor)?;
+        self.writable()?;
+        let seen = self.inner.store.marker().await?.map_or(0, |marker| marker.generation);
+        raise(self.inner.store.as_ref(), &self.inner.catalog, seen).await?;
+        self.inner.behind.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Whether catalog and disk can be written and space is left. Costs a commit and a small file: ask at most once a second.
+    pub async fn readiness(&self) -> Readiness {
+        let (catalog, store) = tokio::join!(self.inner.catalog.check_writable(), self.inner.store.check_writable());
+        for error in [catalog.as_ref().err().map(ToString::to_string), store.as_ref().err().map(ToString::to_string)] {
+            if let Some(error) = error {
+                tracing::warn!(error, "not ready");
+            }
+        }
+        Readiness { catalog: catalog.is_ok(), store: store.is_ok(), space: self.room_for(0).await.unwrap_or(false) }
+    }
+
+    /// Figures about the registry.
+    pub async fn statistics(&self) -> Statistics {
+        let counters = &self.inner.counters;
+        let space = self.inner.store.space().await.ok().flatten();
+        Statistics {
+            open_writers: self.inner.sessions.open() as u64,
+            damaged_reads: counters.damaged_reads.load(Ordering::Relaxed),
+            swept_blobs: counters.swept_blobs.load(Ordering::Relaxed),
+            swept_bytes: counters.swept_bytes.load(Ordering::Relaxed),
+            uploads_committed: counters.uploads_committed.load(Ordering::Relaxed),
+            bytes_committed: counters.bytes_committed.load(Ordering::Relaxed),
+            catalog: self.inner.catalog.statistics(),
+            space: space.map(|space| (space.available, space.total)),
+        }
+    }
+
+    /// Writes down the pulls since the last call. Pull times are kept in memory and may be lost with the process (behaviour §5).
+    pub async fn flush_pulls(&self) -> Result<()> {
+        let pulls = std::mem::take(&mut *self.inner.pulls.lock().expect("no panic happens under this lock"));
+        if pulls.is_empty() || self.inner.settings.read_only {
+            return Ok(());
+        }
+        let rows: Vec<_> = pulls.into_iter().map(|((repository, digest), at)| (repository, digest, at)).collect();
+        Ok(self.inner.catalog.pulled(&rows).await?)
+    }
+
+    /// Waits until uploads in progress have written their checkpoints, after their clients were cut off, and closes the catalog.
+    pub async fn close(&self) -> Result<()> {
+        self.inner.sessions.settle().await;
+        self.flush_pulls().await?;
+        self.inner.catalog.close().await;
+        Ok(())
+    }
+
+    pub(crate) fn permit(&self, actor: &Actor, action: Action, repository: &RepositoryName) -> Result<()> {
+        if actor.may(action, repository) { Ok(()) } else { Err(Error::Denied) }
+    }
+
+    /// Like [`permit`](Self::permit), for what changes something.
+    pub(crate) fn permit_write(&self, actor: &Actor, action: Action, repository: &RepositoryName) -> Result<()> {
+        self.permit(actor, action, repository)?;
+        self.writable()
+    }
+
+    pub(crate) fn operator(&self, actor: &Actor) -> Result<()> {
+        if actor.may_operate() { Ok(()) } else { Err(Error::Denied) }
+    }
+
+    pub(crate) fn writable(&self) -> Result<()> {
+        if self.inner.settings.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
+    pub(crate) fn is_behind(&self) -> bool {
+        self.inner.behind.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    pub(crate) fn lease_end(&self) -> Timestamp {
+        after(self.now(), self.inner.settings.lease_ttl)
+    }
+
+    pub(crate) fn stamp(&self, actor: &Actor) -> Stamp {
+        Stamp {
+            identity: actor.identity().to_owned(),
+            at: self.now(),
+            request_id: actor.request_id().map(str::to_owned),
+        }
+    }
+
+    /// Whether `bytes` more still leave the reserve free, after what open uploads have declared (behaviour §6).
+    pub(crate) async fn room_for(&self, bytes: u64) -> Result<bool> {
+        let Some(space) = self.inner.store.space().await? else { return Ok(true) };
+        let promised = self.inner.sessions.declared().saturating_add(bytes);
+        Ok(space.available.saturating_sub(promised) >= self.inner.settings.reserve.of(space.total))
+    }
+}
+
+/// Lets store and catalog recognise each other. Answers whether the catalog is behind.
+async fn introduce(settings: &Settings, store: &dyn BlobStore, catalog: &Catalog) -> Result<bool> {
+    let identity = catalog.identity().await?;
+    match store.marker().await? {
+        None if !catalog.blob_rows(0, 1).await?.items.is_empty() => Err(Error::StrangeStore(
+            "the catalog knows blobs, but the store was never used with it: is the right disk mounted?".to_owned(),
+        )),
+        None => {
+            if !settings.read_only {
+                raise(store, catalog, 0).await?;
+            }
+            Ok(false)
+        }
+        Some(marker) if marker.store_id != identity.store_id => Err(Error::StrangeStore(
+            "the store belongs to another catalog: give the catalog that was used with it, or an empty store".to_owned(),
+        )),
+        Some(marker) if marker.generation > identity.generation => Ok(true),
+        Some(marker) => {
+            if !settings.read_only {
+                raise(store, catalog, marker.generation).await?;
+            }
+            Ok(false)
+        }
+    }
+}
+
+/// The catalog first: a crash in between leaves it ahead of its store, which is the ordinary state.
+async fn raise(store: &dyn BlobStore, catalog: &Catalog, at_least: u64) -> Result<()> {
+    let generation = catalog.raise_generation(at_least).await?;
+    let store_id = catalog.identity().await?.store_id;
+    Ok(store.set_marker(&StoreMarker { store_id, generation }).await?)
+}

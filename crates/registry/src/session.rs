@@ -1,0 +1,128 @@
+//! Which requests write to which upload sessions: one writer each (reliability I-20).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use larder_oci::UploadId;
+use tokio::sync::Notify;
+
+/// A writer that has had no byte for this long gives way: its client is gone and has come back on another connection.
+const SILENCE: Duration = Duration::from_secs(2);
+/// How long a newcomer waits for a silent writer to write its checkpoint.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The writers of this process.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    writers: Arc<Mutex<HashMap<UploadId, Arc<Writer>>>>,
+    released: Arc<Notify>,
+}
+
+struct Writer {
+    started: Instant,
+    /// Milliseconds after `started` when bytes last came.
+    last_byte: AtomicU64,
+    /// Bytes that the request announced and has not delivered.
+    outstanding: AtomicU64,
+    cancelled: Notify,
+}
+
+/// The right to write to a session, until it is dropped.
+pub(crate) struct Claim {
+    id: UploadId,
+    writer: Arc<Writer>,
+    writers: Arc<Mutex<HashMap<UploadId, Arc<Writer>>>>,
+    released: Arc<Notify>,
+}
+
+impl Sessions {
+    /// Takes the session, from a silent writer if need be. `None`: another request is at work.
+    pub async fn claim(&self, id: &UploadId, declared: Option<u64>) -> Option<Claim> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let released = self.released.notified();
+            match self.try_claim(id, declared) {
+                Ok(claim) => return Some(claim),
+                Err(holder) if holder.silence() < SILENCE => return None,
+                Err(holder) => holder.cancelled.notify_one(),
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(200), released).await;
+            if Instant::now() > deadline {
+                return None;
+            }
+        }
+    }
+
+    /// The claim, or the writer that has the session.
+    fn try_claim(&self, id: &UploadId, declared: Option<u64>) -> Result<Claim, Arc<Writer>> {
+        let mut writers = self.writers.lock().expect("no panic happens under this lock");
+        if let Some(holder) = writers.get(id) {
+            return Err(Arc::clone(holder));
+        }
+        let writer = Arc::new(Writer {
+            started: Instant::now(),
+            last_byte: AtomicU64::new(0),
+            outstanding: AtomicU64::new(declared.unwrap_or(0)),
+            cancelled: Notify::new(),
+        });
+        writers.insert(*id, Arc::clone(&writer));
+        let (writers, released) = (Arc::clone(&self.writers), Arc::clone(&self.released));
+        Ok(Claim { id: *id, writer, writers, released })
+    }
+
+    /// Sessions being written to.
+    pub fn open(&self) -> usize {
+        self.writers.lock().expect("no panic happens under this lock").len()
+    }
+
+    /// Bytes that open requests have announced and not delivered.
+    pub fn declared(&self) -> u64 {
+        let writers = self.writers.lock().expect("no panic happens under this lock");
+        writers.values().map(|writer| writer.outstanding.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Tells every writer to stop and waits until each has written its checkpoint.
+    pub async fn settle(&self) {
+        loop {
+            let released = self.released.notified();
+            {
+                let writers = self.writers.lock().expect("no panic happens under this lock");
+                if writers.is_empty() {
+                    return;
+                }
+                writers.values().for_each(|writer| writer.cancelled.notify_one());
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(100), released).await;
+        }
+    }
+}
+
+impl Writer {
+    fn silence(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.last_byte.load(Ordering::Relaxed)))
+    }
+}
+
+impl Claim {
+    /// Notes that bytes came.
+    pub fn received(&self, bytes: u64) {
+        let elapsed = u64::try_from(self.writer.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.writer.last_byte.store(elapsed, Ordering::Relaxed);
+        let left = self.writer.outstanding.load(Ordering::Relaxed).saturating_sub(bytes);
+        self.writer.outstanding.store(left, Ordering::Relaxed);
+    }
+
+    /// Resolves when another request takes the session over, or the server stops.
+    pub async fn cancelled(&self) {
+        self.writer.cancelled.notified().await;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.writers.lock().expect("no panic happens under this lock").remove(&self.id);
+        self.released.notify_waiters();
+    }
+}

@@ -1,0 +1,63 @@
+//! What the domain can be told; meanings and defaults are those of the behaviour document.
+
+use std::time::Duration;
+
+pub use larder_catalog::model::Sparse;
+
+/// The domain's settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `lease.ttl`: how long what a push was told exists is kept for its manifest.
+    pub lease_ttl: Duration,
+    /// `uploads.idle`: how long a session may rest before it is given up.
+    pub uploads_idle: Duration,
+    /// `push.sparse`: manifests that name what is not there.
+    pub sparse: Sparse,
+    /// `storage.reserve`: free space that uploads must leave.
+    pub reserve: Reserve,
+    /// Bytes between two checkpoints inside one request.
+    pub checkpoint_bytes: u64,
+    /// Refuse every write (`serve --read-only`).
+    pub read_only: bool,
+    /// How long what the sweep or the quarantine took is remembered, so that a manifest which names it is refused.
+    pub taken_memory: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            lease_ttl: DAY,
+            uploads_idle: 7 * DAY,
+            sparse: Sparse::Warn,
+            reserve: Reserve::default(),
+            checkpoint_bytes: 256 << 20,
+            read_only: false,
+            taken_memory: 7 * DAY,
+        }
+    }
+}
+
+/// Free space to keep: the smaller of a share and a number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reserve {
+    /// A share of the whole disk, from 0 to 1; infinite when only bytes count.
+    pub share: f64,
+    /// Bytes; `u64::MAX` when only the share counts.
+    pub bytes: u64,
+}
+
+impl Default for Reserve {
+    fn default() -> Self {
+        Self { share: 0.02, bytes: 5 << 30 }
+    }
+}
+
+impl Reserve {
+    /// The reserve on a disk of `total` bytes.
+    pub fn of(&self, total: u64) -> u64 {
+        // Precision beyond 2^53 bytes does not matter for a reserve.
+        let share = (total as f64 * self.share).min(u64::MAX as f64) as u64;
+        share.min(self.bytes)
+    }
+}

@@ -1,0 +1,35 @@
+//! A registry for tests: in memory, or over any store, on a clock that the test turns.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use larder_blobs::BlobStore;
+use larder_blobs::memory::MemoryStore;
+use larder_catalog::Catalog;
+
+use crate::{ManualClock, Registry, Reserve, Settings, SystemClock};
+
+/// Settings without a disk reserve, so that a test does not depend on the machine's free space.
+pub fn settings() -> Settings {
+    Settings { reserve: Reserve { share: 0.0, bytes: 0 }, ..Settings::default() }
+}
+
+/// A registry in memory with ordinary settings and the machine's clock.
+pub async fn in_memory() -> Registry {
+    with_settings(settings()).await
+}
+
+/// A registry in memory with these settings and the machine's clock.
+pub async fn with_settings(settings: Settings) -> Registry {
+    let catalog = Catalog::open_memory().await.expect("an in-memory catalog opens");
+    let store = Arc::new(MemoryStore::default());
+    Registry::open(settings, store, catalog, Arc::new(SystemClock)).await.expect("a new registry opens")
+}
+
+/// A registry over `store` with an in-memory catalog, and the clock to turn.
+pub async fn over(settings: Settings, store: Arc<dyn BlobStore>) -> (Registry, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::starting("2026-11-21T12:00:00Z".parse::<Timestamp>().expect("a time")));
+    let catalog = Catalog::open_memory().await.expect("an in-memory catalog opens");
+    let registry = Registry::open(settings, store, catalog, Arc::clone(&clock) as Arc<_>).await;
+    (registry.expect("a new registry opens"), clock)
+}

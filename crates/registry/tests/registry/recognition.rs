@@ -1,0 +1,52 @@
+//! Store and catalog know each other.
+
+use std::sync::Arc;
+
+use larder_blobs::memory::MemoryStore;
+use larder_blobs::{BlobStore, StoreMarker};
+use larder_catalog::Catalog;
+use larder_registry::{Actor, Error, Registry, SystemClock, VerifyOptions, testing};
+
+use crate::driver::Driver;
+
+async fn open(store: &Arc<dyn BlobStore>, catalog: &Catalog) -> Result<Registry, Error> {
+    Registry::open(testing::settings(), Arc::clone(store), catalog.clone(), Arc::new(SystemClock)).await
+}
+
+/// Invariant 14: another catalog's store, and an unmounted disk, are refused.
+#[tokio::test]
+async fn strangers_do_not_start() {
+    let store: Arc<dyn BlobStore> = Arc::new(MemoryStore::default());
+    let catalog = Catalog::open_memory().await.expect("a catalog");
+    open(&store, &catalog).await.expect("a first start");
+    open(&store, &catalog).await.expect("a second start");
+    let stranger = Catalog::open_memory().await.expect("another catalog");
+    assert!(matches!(open(&store, &stranger).await, Err(Error::StrangeStore(_))));
+
+    let driver = Driver::new().await;
+    driver.push_blob("team/model", b"weights").await;
+    driver.store.set_marker(&StoreMarker { store_id: "another".to_owned(), generation: 1 }).await.expect("a marker");
+}
+
+/// Invariant 14: yesterday's catalog serves, and nothing is taken for garbage until a person says so.
+#[tokio::test]
+async fn an_older_catalog_collects_nothing_until_it_is_adopted() {
+    let store: Arc<dyn BlobStore> = Arc::new(MemoryStore::default());
+    let catalog = Catalog::open_memory().await.expect("a catalog");
+    open(&store, &catalog).await.expect("a first start");
+    let seen = store.marker().await.expect("a marker").expect("set at the first start");
+    let ahead = StoreMarker { generation: seen.generation + 10, ..seen };
+    store.set_marker(&ahead).await.expect("a newer catalog was here");
+
+    let registry = open(&store, &catalog).await.expect("it serves");
+    let operator = Actor::operator();
+    assert!(matches!(registry.sweep(&operator, &|_| ()).await, Err(Error::CatalogBehind)));
+    let repair = VerifyOptions { repair: true, force: false };
+    assert!(matches!(registry.verify(&operator, repair, &|_| ()).await, Err(Error::CatalogBehind)));
+    registry.raise_generation().await.expect("no change while behind");
+    assert_eq!(store.marker().await.expect("a marker"), Some(ahead.clone()));
+
+    registry.adopt(&operator).await.expect("an adoption");
+    registry.sweep(&operator, &|_| ()).await.expect("a sweep");
+    assert!(store.marker().await.expect("a marker").expect("set").generation > ahead.generation);
+}
