@@ -1,1 +1,27 @@
 //! What exists and how it is linked: one catalog on SQLite and PostgreSQL.
+//!
+//! Rows only: this crate must not know stores, bytes of blobs, or HTTP. Each method of [`Catalog`] is one unit of work, one transaction;
+//! the rules that need facts from several tables at once are decided inside it, because only there do they hold.
+
+mod blobs;
+mod catalog;
+mod engine;
+mod error;
+mod keys;
+mod leases;
+mod lookup;
+mod manifests;
+pub mod model;
+mod outbox;
+mod page;
+mod push;
+mod repositories;
+mod sweep;
+mod tags;
+mod uploads;
+mod usage;
+mod verify;
+
+pub use catalog::Catalog;
+pub use engine::Statistics;
+pub use error::{Error, Result};

@@ -1,0 +1,215 @@
+//! SQLite's one writer (**Invariant 15**).
+//!
+//! One thread owns the only writing connection. It takes what is queued, runs each unit in a savepoint of one group transaction, commits once and only
+//! then answers. A unit that fails goes back to its savepoint alone; a commit that fails fails all; a waiter that has gone changes nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, ffi};
+
+use super::ballast::Ballast;
+use super::checkpoint::CHECKPOINT_PAGES;
+use super::health::Health;
+use super::queue::{Queue, Taken};
+use super::unit::{Kind, Unit};
+use super::{Done, Fault, Tx};
+use crate::{Error, Result};
+
+/// After this time without work the writer tidies up.
+const IDLE: Duration = Duration::from_secs(5);
+/// Free pages that are worth giving back, and how many at once.
+const FREE_PAGES: i64 = 2_000;
+
+/// The writer's thread.
+pub(super) struct Writer {
+    pub connection: Connection,
+    pub queue: Arc<Queue>,
+    pub health: Arc<Health>,
+    pub ballast: Option<Ballast>,
+    pub group: usize,
+    /// Pages of the write-ahead log, as the last commit saw it.
+    pub wal_pages: Arc<AtomicU64>,
+    /// Wakes the checkpoint; `None` in memory.
+    pub checkpoint: Option<SyncSender<()>>,
+}
+
+impl Writer {
+    /// Works until the queue is closed and empty.
+    pub fn run(mut self) {
+        loop {
+            match self.queue.take(self.group, IDLE) {
+                Taken::Units(units) => self.work(units.into()),
+                Taken::Idle => self.tidy(),
+                Taken::Closed => break,
+            }
+        }
+        if self.checkpoint.is_some() && self.health.fatal().is_none() {
+            // The last connection that closes checkpoints too; this one says so when it cannot.
+            if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+                tracing::warn!(%error, "the catalog's log could not be checkpointed at the end");
+            }
+        }
+    }
+
+    fn work(&mut self, mut units: VecDeque<Box<dyn Unit>>) {
+        while !units.is_empty() {
+            self.transaction(&mut units);
+        }
+        if self.wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES
+            && let Some(checkpoint) = &self.checkpoint
+        {
+            // A full channel means that it is awake already.
+            let _ = checkpoint.try_send(());
+        }
+    }
+
+    /// One group: as many units as there are, unless one of them costs the others their transaction; the rest stays in `units`.
+    fn transaction(&mut self, units: &mut VecDeque<Box<dyn Unit>>) {
+        if let Some(message) = self.health.fatal() {
+            return self.refuse(units.drain(..), &Error::Fatal(message));
+        }
+        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+            let error = self.judge(Fault::Sqlite(error));
+            return self.refuse(units.drain(..), &error);
+        }
+        let mut done: Vec<Box<dyn Unit>> = Vec::with_capacity(units.len());
+        while let Some(mut unit) = units.pop_front() {
+            if unit.is_abandoned() {
+                continue;
+            }
+            if unit.kind() == Kind::Grow && !self.has_reserve() {
+                self.refuse([unit], &Error::Full);
+                continue;
+            }
+            match self.savepoint(unit.as_mut()) {
+                Ok(()) => done.push(unit),
+                Err(error) => {
+                    self.refuse([unit], &error);
+                    // SQLite may have rolled the whole transaction back (a full disk, a broken one).
+                    if self.connection.is_autocommit() || matches!(error, Error::Fatal(_)) {
+                        self.roll_back();
+                        return self.refuse(done, &error);
+                    }
+                }
+            }
+        }
+        self.commit(done);
+    }
+
+    fn commit(&mut self, done: Vec<Box<dyn Unit>>) {
+        let begun = Instant::now();
+        if let Err(error) = self.connection.execute_batch("COMMIT") {
+            let error = self.judge(Fault::Sqlite(error));
+            self.roll_back();
+            return self.refuse(done, &error);
+        }
+        self.health.committed(done.len() as u64, begun.elapsed());
+        for unit in done {
+            unit.answer(Ok(()));
+        }
+    }
+
+    /// Runs one unit; what it did stays in the group's transaction, or is gone.
+    fn savepoint(&mut self, unit: &mut dyn Unit) -> Result<()> {
+        let outcome = self.try_savepoint(unit);
+        outcome.map_err(|fault| {
+            if !self.connection.is_autocommit()
+                && let Err(error) = self.connection.execute_batch("ROLLBACK TO unit; RELEASE unit")
+            {
+                tracing::error!(%error, "a savepoint could not be rolled back");
+                self.roll_back();
+            }
+            self.judge(fault)
+        })
+    }
+
+    fn try_savepoint(&self, unit: &mut dyn Unit) -> Done<()> {
+        self.connection.prepare_cached("SAVEPOINT unit")?.execute([])?;
+        unit.run(&mut Tx::Sqlite(&self.connection))?;
+        self.connection.prepare_cached("RELEASE unit")?.execute([])?;
+        Ok(())
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "the catalog's transaction could not be rolled back");
+        }
+    }
+
+    fn refuse(&self, units: impl IntoIterator<Item = Box<dyn Unit>>, error: &Error) {
+        for unit in units {
+            self.health.failed(1);
+            unit.answer(Err(error.clone()));
+        }
+    }
+
+    /// What a fault means for the process: a full disk spends the reserve, a broken one ends it.
+    fn judge(&mut self, fault: Fault) -> Error {
+        let error = write_error(fault);
+        match &error {
+            Error::Full => {
+                if let Some(ballast) = &mut self.ballast {
+                    ballast.release();
+                    self.health.set_reserve_spent(true);
+                }
+            }
+            Error::Fatal(message) => self.health.set_fatal(message),
+            _ => {}
+        }
+        error
+    }
+
+    fn has_reserve(&mut self) -> bool {
+        let Some(ballast) = &mut self.ballast else { return true };
+        if ballast.is_spent() && ballast.refill() {
+            self.health.set_reserve_spent(false);
+        }
+        !ballast.is_spent()
+    }
+
+    fn tidy(&mut self) {
+        self.has_reserve();
+        if self.health.fatal().is_some() {
+            return;
+        }
+        let free = self.connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
+        if free.is_ok_and(|free| free >= FREE_PAGES)
+            && let Err(error) = self.connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREE_PAGES})"))
+        {
+            let error = self.judge(Fault::Sqlite(error));
+            tracing::warn!(%error, "free pages of the catalog could not be given back");
+        }
+    }
+}
+
+/// What a fault of the writing connection means.
+pub(super) fn write_error(fault: Fault) -> Error {
+    let error = match fault {
+        Fault::Error(error) => return error,
+        Fault::Sqlite(error) => error,
+        other => return read_error(other),
+    };
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::Full,
+        // The shared index of the log could not grow: no space, says unix's VFS.
+        Some(ErrorCode::SystemIoFailure) if error.sqlite_extended_error_code() == Some(ffi::SQLITE_IOERR_SHMSIZE) => Error::Full,
+        Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Fatal(error.to_string()),
+        _ => Error::Database(error.to_string()),
+    }
+}
+
+/// What a fault of a reading connection means.
+pub(super) fn read_error(fault: Fault) -> Error {
+    match fault {
+        Fault::Error(error) => error,
+        Fault::Sqlite(error) => Error::Database(error.to_string()),
+        Fault::Postgres(error) => super::postgres::error(&error),
+        Fault::Conflict(what) => Error::Database(format!("another process was in the way too often: {what}")),
+    }
+}

@@ -1,0 +1,215 @@
+//! Manifests as they are pulled, listed and removed. A push is in [`push`](crate::push).
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use larder_oci::{Digest, Reference, RepositoryName};
+use serde_json::json;
+
+use crate::engine::{Done, Fault, Kind, Row, Tx, values};
+use crate::keys;
+use crate::leases;
+use crate::lookup::{self, Hold};
+use crate::model::{DeleteOutcome, Manifest, Page, Referrer, Stamp};
+use crate::outbox;
+use crate::page::page;
+use crate::tags::{self, Place};
+use crate::{Catalog, Result};
+
+/// Pulls that one unit writes down.
+const PULLS: usize = 500;
+
+impl Catalog {
+    /// The manifest that a tag or a digest names now.
+    pub async fn manifest(&self, repository: &RepositoryName, reference: &Reference, with_bytes: bool) -> Result<Option<Manifest>> {
+        let (repository, reference) = (repository.clone(), reference.clone());
+        let work = move |tx: &mut Tx<'_>| match (&reference, with_bytes) {
+            (Reference::Tag(tag), true) => {
+                let sql = "SELECT c.digest, m.media_type, m.size, m.incomplete, c.bytes FROM repositories r
+                     JOIN tags t ON t.repository_id = r.id AND t.name = $1
+                     JOIN manifests m ON m.repository_id = r.id AND m.digest_id = t.digest_id
+                     JOIN manifest_bytes c ON c.digest_id = m.digest_id WHERE r.name = $2";
+                tx.row(sql, values![tag, &repository], |row| read(row, true))
+            }
+            (Reference::Tag(tag), false) => {
+                let sql = "SELECT d.digest, m.media_type, m.size, m.incomplete FROM repositories r
+                     JOIN tags t ON t.repository_id = r.id AND t.name = $1
+                     JOIN manifests m ON m.repository_id = r.id AND m.digest_id = t.digest_id
+                     JOIN digests d ON d.id = m.digest_id WHERE r.name = $2";
+                tx.row(sql, values![tag, &repository], |row| read(row, false))
+            }
+            (Reference::Digest(digest), true) => {
+                let sql = "SELECT d.digest, m.media_type, m.size, m.incomplete, c.bytes FROM repositories r
+                     JOIN digests d ON d.digest = $1
+                     JOIN manifests m ON m.repository_id = r.id AND m.digest_id = d.id
+                     JOIN manifest_bytes c ON c.digest_id = m.digest_id WHERE r.name = $2";
+                tx.row(sql, values![&keys::encode(digest), &repository], |row| read(row, true))
+            }
+            (Reference::Digest(digest), false) => {
+                let sql = "SELECT d.digest, m.media_type, m.size, m.incomplete FROM repositories r
+                     JOIN digests d ON d.digest = $1
+                     JOIN manifests m ON m.repository_id = r.id AND m.digest_id = d.id WHERE r.name = $2";
+                tx.row(sql, values![&keys::encode(digest), &repository], |row| read(row, false))
+            }
+        };
+        self.engine().read(Kind::Read, work).await
+    }
+
+    /// Removes a manifest with its tags and edges, unless an index of the repository names it as a child; a subject does not hold its referrers' target.
+    /// Each blob that loses its last edge there gets a full lease for this identity and a look by the sweep at its end (**Invariant 6**).
+    pub async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        lease_until: Timestamp,
+        stamp: Stamp,
+    ) -> Result<DeleteOutcome> {
+        let (name, digest) = (repository.clone(), *digest);
+        self.engine().write(Kind::Shrink, move |tx| delete(tx, &name, &digest, lease_until, &stamp)).await
+    }
+
+    /// Manifests whose subject this is, in the order of their digests. The subject need not exist.
+    pub async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Page<Referrer>> {
+        let (name, subject) = (repository.clone(), *subject);
+        let (artifact_type, after) = (artifact_type.map(str::to_owned), after.map(keys::encode));
+        let work = move |tx: &mut Tx<'_>| {
+            let none = Page { items: Vec::new(), more: false };
+            let Some(repository) = lookup::repository(tx, &name, Hold::Look)? else { return Ok(none) };
+            let Some(subject) = lookup::digest(tx, &subject, Hold::Look)? else { return Ok(none) };
+            let after = after.as_ref().map_or(&[][..], keys::DigestKey::as_slice);
+            let rows = match &artifact_type {
+                None => {
+                    let sql = "SELECT f.digest, m.media_type, m.artifact_type, m.size, m.annotations FROM referrers f
+                         JOIN manifests m ON m.id = f.manifest_id
+                         WHERE f.subject_id = $1 AND f.repository_id = $2 AND f.digest > $3 ORDER BY f.digest LIMIT $4";
+                    tx.rows(sql, values![subject, repository, after, limit + 1], referrer)?
+                }
+                Some(artifact_type) => {
+                    let sql = "SELECT f.digest, m.media_type, m.artifact_type, m.size, m.annotations FROM referrers f
+                         JOIN manifests m ON m.id = f.manifest_id
+                         WHERE f.subject_id = $1 AND f.repository_id = $2 AND f.artifact_type = $3 AND f.digest > $4
+                         ORDER BY f.digest LIMIT $5";
+                    tx.rows(sql, values![subject, repository, artifact_type, after, limit + 1], referrer)?
+                }
+            };
+            Ok(page(rows, limit))
+        };
+        self.engine().read(Kind::Snapshot, work).await
+    }
+
+    /// Writes down when manifests were pulled; an index counts as pulled when a child was (behaviour §5).
+    pub async fn pulled(&self, pulls: &[(RepositoryName, Digest, Timestamp)]) -> Result<()> {
+        for some in pulls.chunks(PULLS) {
+            let some = some.to_vec();
+            self.engine().write(Kind::Shrink, move |tx| some.iter().try_for_each(|pull| note_pull(tx, pull))).await?;
+        }
+        Ok(())
+    }
+}
+
+fn read(row: &Row<'_>, with_bytes: bool) -> Done<Manifest> {
+    let bytes = with_bytes.then(|| row.bytes(4)).transpose()?.map(Bytes::from);
+    Ok(Manifest { digest: row.digest(0)?, media_type: row.text(1)?, size: row.size(2)?, bytes, incomplete: row.flag(3)? })
+}
+
+fn referrer(row: &Row<'_>) -> Done<Referrer> {
+    let (artifact_type, annotations) = (row.opt_text(2)?, row.opt_text(4)?);
+    Ok(Referrer { digest: row.digest(0)?, media_type: row.text(1)?, artifact_type, size: row.size(3)?, annotations })
+}
+
+fn note_pull(tx: &mut Tx<'_>, (name, digest, at): &(RepositoryName, Digest, Timestamp)) -> Done<()> {
+    let Some(repository) = lookup::repository(tx, name, Hold::Look)? else { return Ok(()) };
+    let Some(digest) = lookup::digest(tx, digest, Hold::Look)? else { return Ok(()) };
+    let sql = "UPDATE manifests SET pulled_at = $1 WHERE repository_id = $2 AND digest_id = $3 AND (pulled_at IS NULL OR pulled_at < $1)";
+    tx.execute(sql, values![*at, repository, digest])?;
+    let sql = "UPDATE manifests SET pulled_at = $1 WHERE (pulled_at IS NULL OR pulled_at < $1) AND id IN
+               (SELECT e.manifest_id FROM edges e WHERE e.child_id = $2 AND e.repository_id = $3 AND e.kind = 3)";
+    tx.execute(sql, values![*at, digest, repository])?;
+    Ok(())
+}
+
+fn delete(tx: &mut Tx<'_>, name: &RepositoryName, wanted: &Digest, lease_until: Timestamp, stamp: &Stamp) -> Done<DeleteOutcome> {
+    let Some(repository) = lookup::repository(tx, name, Hold::Share)? else { return Ok(DeleteOutcome::Absent) };
+    let Some(found) = find(tx, repository, wanted)? else { return Ok(DeleteOutcome::Absent) };
+    let sql = "SELECT d.digest FROM edges e JOIN manifests m ON m.id = e.manifest_id JOIN digests d ON d.id = m.digest_id
+               WHERE e.child_id = $1 AND e.repository_id = $2 AND e.kind = 3 LIMIT 1";
+    if let Some(parent) = tx.row(sql, values![found.digest_id, repository], |row| row.digest(0))? {
+        return Ok(DeleteOutcome::InUse { parent });
+    }
+    let removal = Removal { how: "delete", event: outbox::MANIFEST_DELETED, lease_until, stamp };
+    remove(tx, Place { id: repository, name }, &found, &removal)?;
+    Ok(DeleteOutcome::Deleted)
+}
+
+/// A manifest that is to go, and what it holds. On PostgreSQL all these digests are locked.
+pub(crate) struct Found {
+    id: i64,
+    digest: Digest,
+    digest_id: i64,
+    subject_id: Option<i64>,
+    /// Configs and layers.
+    blobs: Vec<i64>,
+}
+
+/// Finds a manifest in a repository and locks what its removal touches. What a manifest names never changes: it is a function of its digest.
+pub(crate) fn find(tx: &mut Tx<'_>, repository: i64, wanted: &Digest) -> Done<Option<Found>> {
+    let row_of = "SELECT m.id, m.digest_id, m.subject_id FROM digests d
+                  JOIN manifests m ON m.repository_id = $1 AND m.digest_id = d.id WHERE d.digest = $2";
+    let key = keys::encode(wanted);
+    let read = |row: &Row<'_>| Ok((row.int(0)?, row.int(1)?, row.opt_int(2)?));
+    let Some(seen) = tx.row(row_of, values![repository, &key], read)? else { return Ok(None) };
+    let sql = "SELECT e.child_id, d.digest, e.kind FROM edges e JOIN digests d ON d.id = e.child_id WHERE e.manifest_id = $1";
+    let children = tx.rows(sql, values![seen.0], |row| Ok((row.int(0)?, row.digest(1)?, row.int(2)?)))?;
+    let digests: BTreeSet<Digest> = children.iter().map(|(_, digest, _)| *digest).chain([*wanted]).collect();
+    lookup::hold_digests(tx, &digests, Hold::Own)?;
+    if matches!(tx, Tx::Postgres(_)) && tx.row(row_of, values![repository, &key], read)? != Some(seen) {
+        return Err(Fault::Conflict("the manifest changed before it was locked"));
+    }
+    let blobs: BTreeSet<i64> = children.iter().filter(|(_, _, kind)| *kind != 3).map(|(id, _, _)| *id).collect();
+    let (id, digest_id, subject_id) = seen;
+    Ok(Some(Found { id, digest: *wanted, digest_id, subject_id, blobs: blobs.into_iter().collect() }))
+}
+
+/// How and why a manifest goes.
+pub(crate) struct Removal<'r> {
+    pub how: &'static str,
+    pub event: &'static str,
+    pub lease_until: Timestamp,
+    pub stamp: &'r Stamp,
+}
+
+/// Removes a manifest that [`find`] found.
+pub(crate) fn remove(tx: &mut Tx<'_>, place: Place<'_>, found: &Found, removal: &Removal<'_>) -> Done<()> {
+    tags::remove_pointing_to(tx, place, (found.digest_id, &found.digest), removal.how, removal.stamp)?;
+    if let Some(subject) = found.subject_id {
+        let sql = "DELETE FROM referrers WHERE subject_id = $1 AND repository_id = $2 AND digest = $3";
+        tx.execute(sql, values![subject, place.id, &keys::encode(&found.digest)])?;
+    }
+    tx.execute("DELETE FROM edges WHERE manifest_id = $1", values![found.id])?;
+    tx.execute("DELETE FROM manifests WHERE id = $1", values![found.id])?;
+    let sql = "DELETE FROM manifest_bytes WHERE digest_id = $1 AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest_id = $1)";
+    tx.execute(sql, values![found.digest_id])?;
+    for &blob in &found.blobs {
+        release(tx, place.id, blob, removal)?;
+    }
+    let payload = json!({ "digest": found.digest.to_string() });
+    outbox::record(tx, removal.event, Some(place.name), &payload, removal.stamp)
+}
+
+/// A blob may have lost its last edge: a full lease begins in the same transaction.
+fn release(tx: &mut Tx<'_>, repository: i64, blob: i64, removal: &Removal<'_>) -> Done<()> {
+    let held = tx.any("SELECT 1 FROM edges WHERE child_id = $1 AND repository_id = $2 LIMIT 1", values![blob, repository])?;
+    let member = "SELECT 1 FROM memberships WHERE repository_id = $1 AND digest_id = $2";
+    if !held && tx.any(member, values![repository, blob])? {
+        leases::grant(tx, repository, blob, &removal.stamp.identity, removal.lease_until)?;
+    }
+    Ok(())
+}

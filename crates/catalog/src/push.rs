@@ -1,0 +1,290 @@
+//! A manifest's push: one transaction for bytes, edges, tags, history, events and jobs (**Invariant 3**).
+//!
+//! It reads first, under locks that the sweep and every delete take too, and writes only when nothing is left to refuse.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use larder_oci::{Digest, EdgeKind};
+use serde_json::json;
+
+use crate::engine::{Done, Fault, Kind, Row, Tx, Value, values};
+use crate::keys::{self, DigestKey};
+use crate::lookup::{self, Hold};
+use crate::model::{Condition, PutManifest, PutManifestOutcome, Sparse};
+use crate::outbox;
+use crate::tags::{self, Place};
+use crate::{Catalog, Result};
+
+impl Catalog {
+    /// Stores a manifest and points its tags at it, unless its condition, a false size or absent targets forbid it. In any outcome but
+    /// [`Stored`](PutManifestOutcome::Stored) nothing was changed.
+    pub async fn put_manifest(&self, push: PutManifest) -> Result<PutManifestOutcome> {
+        self.engine().write(Kind::Grow, move |tx| put(tx, &push)).await
+    }
+}
+
+/// What the repository knows of a digest that a manifest names.
+#[derive(Clone, Copy, Default)]
+struct Facts {
+    id: Option<i64>,
+    /// The size of the live blob, if it is a member.
+    blob: Option<u64>,
+    /// The size of the manifest, if the repository has it.
+    manifest: Option<u64>,
+    /// When the sweep or the quarantine took it.
+    taken: Option<i64>,
+}
+
+type Known = BTreeMap<Digest, Facts>;
+
+fn put(tx: &mut Tx<'_>, push: &PutManifest) -> Done<PutManifestOutcome> {
+    let repository = lookup::repository(tx, &push.repository, Hold::Share)?;
+    let known = look(tx, repository.unwrap_or(0), push)?;
+    let observed = match &push.condition {
+        Condition::Any => None,
+        condition => {
+            let current = current(tx, repository.unwrap_or(0), push, &known)?;
+            if !holds(condition, current.as_ref()) {
+                return Ok(PutManifestOutcome::ConditionFailed(current));
+            }
+            Some(current)
+        }
+    };
+    if let Some(mismatch) = false_size(push, &known) {
+        return Ok(mismatch);
+    }
+    let (missing, refused) = absent(push, &known);
+    if refused {
+        return Ok(PutManifestOutcome::Missing(missing));
+    }
+    store(tx, push, repository, &known, missing, observed)
+}
+
+/// Reads what there is to know about the manifest and all it names; on PostgreSQL their rows are locked first.
+fn look(tx: &mut Tx<'_>, repository: i64, push: &PutManifest) -> Done<Known> {
+    let wanted: BTreeSet<Digest> = push.edges.iter().map(|edge| edge.child).chain([push.digest]).collect();
+    lookup::hold_digests(tx, &wanted, Hold::Share)?;
+    let mut known: Known = wanted.iter().map(|digest| (*digest, Facts::default())).collect();
+    match tx {
+        Tx::Sqlite(_) => {
+            for (digest, facts) in &mut known {
+                let sql = "SELECT d.id,
+                     (SELECT b.size FROM memberships m JOIN blobs b ON b.digest_id = m.digest_id AND b.state = 0
+                      WHERE m.repository_id = $1 AND m.digest_id = d.id),
+                     (SELECT f.size FROM manifests f WHERE f.repository_id = $1 AND f.digest_id = d.id),
+                     (SELECT t.at FROM taken t WHERE t.digest_id = d.id AND t.repository_id = $1)
+                   FROM digests d WHERE d.digest = $2";
+                if let Some(found) = tx.row(sql, values![repository, &keys::encode(digest)], facts_of)? {
+                    *facts = found;
+                }
+            }
+        }
+        Tx::Postgres(_) => {
+            let keys: Vec<DigestKey> = wanted.iter().map(keys::encode).collect();
+            let keys: Vec<&[u8]> = keys.iter().map(DigestKey::as_slice).collect();
+            let sql = "SELECT d.id,
+                 (SELECT b.size FROM memberships m JOIN blobs b ON b.digest_id = m.digest_id AND b.state = 0
+                  WHERE m.repository_id = $1 AND m.digest_id = d.id),
+                 (SELECT f.size FROM manifests f WHERE f.repository_id = $1 AND f.digest_id = d.id),
+                 (SELECT t.at FROM taken t WHERE t.digest_id = d.id AND t.repository_id = $1), d.digest
+               FROM digests d WHERE d.digest = ANY($2)";
+            known.extend(tx.rows(sql, values![repository, keys.as_slice()], |row| Ok((row.digest(4)?, facts_of(row)?)))?);
+        }
+    }
+    Ok(known)
+}
+
+fn facts_of(row: &Row<'_>) -> Done<Facts> {
+    let size = |column| Ok::<_, Fault>(row.opt_int(column)?.map(|size| u64::try_from(size).unwrap_or(0)));
+    Ok(Facts { id: row.opt_int(0)?, blob: size(1)?, manifest: size(2)?, taken: row.opt_int(3)? })
+}
+
+/// What the condition is about: the first tag, or the manifest itself when there is none.
+fn current(tx: &mut Tx<'_>, repository: i64, push: &PutManifest, known: &Known) -> Done<Option<Digest>> {
+    let Some(tag) = push.tags.first() else {
+        return Ok(known.get(&push.digest).and_then(|facts| facts.manifest).map(|_| push.digest));
+    };
+    let sql = "SELECT d.digest FROM tags t JOIN digests d ON d.id = t.digest_id WHERE t.repository_id = $1 AND t.name = $2";
+    tx.row(sql, values![repository, tag], |row| row.digest(0))
+}
+
+fn holds(condition: &Condition, current: Option<&Digest>) -> bool {
+    match condition {
+        Condition::Any => true,
+        Condition::IfMatch(digests) => current.is_some_and(|digest| digests.contains(digest)),
+        Condition::IfAbsent => current.is_none(),
+    }
+}
+
+/// What the repository itself holds under the digest, as this kind of edge means it. Other repositories are never asked (behaviour §3).
+fn stored_size(kind: EdgeKind, facts: &Facts) -> Option<u64> {
+    match kind {
+        EdgeKind::Config | EdgeKind::Layer => facts.blob,
+        EdgeKind::Child | EdgeKind::Subject => facts.manifest,
+    }
+}
+
+fn false_size(push: &PutManifest, known: &Known) -> Option<PutManifestOutcome> {
+    push.edges.iter().find_map(|edge| {
+        let actual = stored_size(edge.kind, known.get(&edge.child)?)?;
+        (actual != edge.size).then_some(PutManifestOutcome::SizeMismatch { child: edge.child, stated: edge.size, actual })
+    })
+}
+
+/// Required targets that are absent, and whether the push is refused for them: what was taken from this repository lately always is.
+fn absent(push: &PutManifest, known: &Known) -> (Vec<Digest>, bool) {
+    let facts = |digest: &Digest| known.get(digest).copied().unwrap_or_default();
+    let required = push.edges.iter().filter(|edge| edge.required);
+    let missing: BTreeSet<Digest> =
+        required.filter(|edge| stored_size(edge.kind, &facts(&edge.child)).is_none()).map(|edge| edge.child).collect();
+    let since = push.taken_since.as_millisecond();
+    let taken: Vec<Digest> =
+        missing.iter().filter(|digest| facts(digest).taken.is_some_and(|at| at >= since)).copied().collect();
+    match push.sparse {
+        Sparse::Refuse if !missing.is_empty() => (missing.into_iter().collect(), true),
+        _ if !taken.is_empty() => (taken, true),
+        _ => (missing.into_iter().collect(), false),
+    }
+}
+
+fn store(
+    tx: &mut Tx<'_>,
+    push: &PutManifest,
+    looked_at: Option<i64>,
+    known: &Known,
+    missing: Vec<Digest>,
+    observed: Option<Option<Digest>>,
+) -> Done<PutManifestOutcome> {
+    let repository = match looked_at {
+        Some(id) => id,
+        None => match lookup::ensure_repository(tx, &push.repository, &push.stamp)? {
+            (id, true) => id,
+            (_, false) => return Err(Fault::Conflict("the repository was made while it was looked at")),
+        },
+    };
+    let mut ids: BTreeMap<Digest, Option<i64>> = known.iter().map(|(digest, facts)| (*digest, facts.id)).collect();
+    lookup::ensure_digests(tx, &mut ids)?;
+    let id_of = |digest: &Digest| ids.get(digest).copied().flatten().ok_or(Fault::Conflict("a digest came and went"));
+    let own = id_of(&push.digest)?;
+    write_bytes(tx, own, push)?;
+    let subject = push.subject.as_ref().map(|subject| lookup::ensure_digest(tx, subject, Hold::Share)).transpose()?;
+    let (manifest, created) = write_row(tx, repository, own, subject, !missing.is_empty(), push)?;
+    if !created && push.tags.is_empty() && observed == Some(None) {
+        return Err(Fault::Conflict("the manifest was pushed while its condition was looked at"));
+    }
+    if created {
+        write_edges(tx, repository, manifest, push, &id_of)?;
+        write_referrer(tx, repository, manifest, subject, push)?;
+        let payload = json!({ "digest": push.digest.to_string(), "mediaType": push.media_type, "size": push.bytes.len() });
+        outbox::record(tx, outbox::MANIFEST_PUSHED, Some(&push.repository), &payload, &push.stamp)?;
+    }
+    let moved = move_tags(tx, repository, own, push, observed)?;
+    for job in &push.jobs {
+        outbox::enqueue(tx, job)?;
+    }
+    let missing = if push.sparse == Sparse::Accept { Vec::new() } else { missing };
+    Ok(PutManifestOutcome::Stored { created, missing, moved })
+}
+
+/// Byte for byte (**Invariant 8**). Bytes that went bad are healed by a push of the right ones.
+fn write_bytes(tx: &mut Tx<'_>, own: i64, push: &PutManifest) -> Done<()> {
+    let sql = "INSERT INTO manifest_bytes (digest_id, digest, bytes) VALUES ($1, $2, $3)
+               ON CONFLICT (digest_id) DO UPDATE SET bytes = excluded.bytes WHERE manifest_bytes.bytes <> excluded.bytes";
+    tx.execute(sql, values![own, &keys::encode(&push.digest), &push.bytes[..]])?;
+    Ok(())
+}
+
+/// The manifest's row; answers its id and whether it is new in this repository.
+fn write_row(tx: &mut Tx<'_>, repository: i64, own: i64, subject: Option<i64>, incomplete: bool, push: &PutManifest) -> Done<(i64, bool)> {
+    let size = push.bytes.len() as u64;
+    let named: BTreeMap<Digest, u64> =
+        push.edges.iter().filter(|edge| edge.kind != EdgeKind::Subject).map(|edge| (edge.child, edge.size)).collect();
+    let total = named.values().fold(size, |total, size| total.saturating_add(*size));
+    let sql = "INSERT INTO manifests (repository_id, digest_id, media_type, artifact_type, subject_id, size, total_size, annotations,
+                 incomplete, pushes, pushed_at, pushed_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11)
+               ON CONFLICT (repository_id, digest_id) DO UPDATE SET pushes = manifests.pushes + 1,
+                 media_type = excluded.media_type, incomplete = excluded.incomplete
+               RETURNING id, pushes";
+    let row = values![
+        repository,
+        own,
+        &push.media_type,
+        push.artifact_type.as_deref(),
+        subject,
+        size,
+        total,
+        push.annotations.as_deref(),
+        incomplete,
+        push.stamp.at,
+        &push.stamp.identity
+    ];
+    let row = tx.row(sql, row, |row| Ok((row.int(0)?, row.int(1)? == 1)))?;
+    row.ok_or(Fault::Conflict("the manifest came and went"))
+}
+
+fn write_edges(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    manifest: i64,
+    push: &PutManifest,
+    id_of: &dyn Fn(&Digest) -> Done<i64>,
+) -> Done<()> {
+    let mut edges: BTreeMap<(i64, i64), u64> = BTreeMap::new();
+    for edge in &push.edges {
+        if let Some(kind) = keys::edge_number(edge.kind) {
+            edges.insert((id_of(&edge.child)?, kind), edge.size);
+        }
+    }
+    match tx {
+        Tx::Sqlite(_) => {
+            let sql = "INSERT INTO edges (manifest_id, child_id, kind, repository_id, size) VALUES ($1, $2, $3, $4, $5)";
+            for ((child, kind), size) in edges {
+                tx.execute(sql, values![manifest, child, kind, repository, size])?;
+            }
+        }
+        Tx::Postgres(session) if !edges.is_empty() => {
+            let children: Vec<i64> = edges.keys().map(|(child, _)| *child).collect();
+            let kinds: Vec<i64> = edges.keys().map(|(_, kind)| *kind).collect();
+            let sizes: Vec<i64> = edges.values().map(|size| i64::try_from(*size).unwrap_or(i64::MAX)).collect();
+            let sql = "INSERT INTO edges (manifest_id, child_id, kind, repository_id, size)
+                       SELECT $1, e.child, e.kind, $2, e.size FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS e (child, kind, size)";
+            let lists = [Value::Ints(&children), Value::Ints(&kinds), Value::Ints(&sizes)];
+            session.execute(sql, &[manifest.into(), repository.into(), lists[0], lists[1], lists[2]])?;
+        }
+        Tx::Postgres(_) => {}
+    }
+    Ok(())
+}
+
+/// The subject's list of referrers has the digest in its own index: its pages are in that order.
+fn write_referrer(tx: &mut Tx<'_>, repository: i64, manifest: i64, subject: Option<i64>, push: &PutManifest) -> Done<()> {
+    let Some(subject) = subject else { return Ok(()) };
+    let sql = "INSERT INTO referrers (subject_id, repository_id, digest, artifact_type, manifest_id) VALUES ($1, $2, $3, $4, $5)";
+    let artifact_type = push.artifact_type.as_deref().unwrap_or_default();
+    tx.execute(sql, values![subject, repository, &keys::encode(&push.digest), artifact_type, manifest])?;
+    Ok(())
+}
+
+fn move_tags(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    own: i64,
+    push: &PutManifest,
+    observed: Option<Option<Digest>>,
+) -> Done<Vec<(larder_oci::Tag, Option<Digest>)>> {
+    let place = Place { id: repository, name: &push.repository };
+    let conditional = push.tags.first().filter(|_| observed.is_some()).cloned();
+    let mut moved = Vec::new();
+    // In the order of their names: two pushes of the same tags never wait for each other in a circle.
+    for tag in push.tags.iter().collect::<BTreeSet<_>>() {
+        let from = tags::point(tx, place, tag, (own, &push.digest), push.how, &push.stamp)?;
+        if conditional.as_ref() == Some(tag) {
+            let before = from.unwrap_or(Some(push.digest));
+            if observed != Some(before) {
+                return Err(Fault::Conflict("the tag moved while its condition was looked at"));
+            }
+        }
+        moved.extend(from.map(|from| (tag.clone(), from)));
+    }
+    Ok(moved)
+}

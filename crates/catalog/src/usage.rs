@@ -1,0 +1,39 @@
+//! Where the bytes are. Reads whole tables: for people who ask, not for a hot path.
+
+use jiff::Timestamp;
+
+use crate::engine::{Done, Kind, Tx, Value, values};
+use crate::model::UsageTotals;
+use crate::{Catalog, Result};
+
+impl Catalog {
+    /// Totals over everything; `now` tells which rows of the sweep's queue are overdue.
+    pub async fn usage(&self, now: Timestamp) -> Result<UsageTotals> {
+        self.engine().read(Kind::Snapshot, move |tx| usage(tx, now)).await
+    }
+}
+
+fn usage(tx: &mut Tx<'_>, now: Timestamp) -> Done<UsageTotals> {
+    Ok(UsageTotals {
+        live: pair(tx, "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE state = 0", values![])?,
+        leaving: pair(tx, "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE state IN (1, 2)", values![])?,
+        quarantined: pair(tx, "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE state = 3", values![])?,
+        manifests: pair(tx, "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(bytes)), 0) AS BIGINT) FROM manifest_bytes", values![])?,
+        unreferenced: pair(
+            tx,
+            "SELECT COUNT(*), CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM blobs b WHERE b.state = 0
+             AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.child_id = b.digest_id)",
+            values![],
+        )?,
+        uploads: pair(tx, "SELECT COUNT(*), CAST(COALESCE(SUM(durable), 0) AS BIGINT) FROM uploads", values![])?,
+        queue: pair(
+            tx,
+            "SELECT (SELECT COUNT(*) FROM sweep_queue), (SELECT COUNT(*) FROM sweep_queue WHERE review_after <= $1)",
+            values![now],
+        )?,
+    })
+}
+
+fn pair(tx: &mut Tx<'_>, sql: &'static str, values: &[Value<'_>]) -> Done<(u64, u64)> {
+    Ok(tx.row(sql, values, |row| Ok((row.size(0)?, row.size(1)?)))?.unwrap_or_default())
+}
