@@ -43,7 +43,8 @@ pub fn start(configuration: &Configuration) -> Result<Telemetry> {
         _ => lines.with_ansi(takes_colours()).boxed(),
     };
     let provider = configuration.text("telemetry.otlp_endpoint").map(provider).transpose()?;
-    let traces = provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("larder")));
+    let traces =
+        provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("larder")));
     tracing_subscriber::registry()
         .with(lines.and_then(traces).with_filter(filter))
         .try_init()

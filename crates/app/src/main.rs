@@ -1,21 +1,33 @@
 //! A container registry for machine-learning teams.
 
+mod api_client;
 mod command;
 mod config;
 mod context;
+mod jobs;
+mod logging;
+mod named;
+mod opened;
 mod outcome;
+mod privileges;
+mod serve;
+mod stand_in;
+mod table;
+mod target;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::command::CommandLine;
+use crate::command::{Command, CommandLine};
 use crate::context::Context;
 use crate::outcome::{Exit, Failure, Result};
+use crate::serve::ServeArgs;
+use crate::target::Target;
 
 fn main() -> ExitCode {
-    let line = CommandLine::parse();
+    let line = CommandLine::parse_from(stand_in::understood(std::env::args_os()));
     let context = Context::new(&line.globals);
     match execute(line, &context) {
         Ok(()) => Exit::Done.into(),
@@ -27,9 +39,19 @@ fn main() -> ExitCode {
 }
 
 fn execute(line: CommandLine, context: &Context) -> Result {
-    let Some(command) = line.command else { return Ok(()) };
+    let command = match line.command {
+        None => return serve::run(ServeArgs::default(), context),
+        Some(Command::Serve(args)) => return serve::run(args, context),
+        Some(command) => command,
+    };
+    if let Some(data) = command.data() {
+        Target::take_on_rights(data)?;
+    }
+    logging::start_quietly();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(command::run(command, context))
+    let outcome = runtime.block_on(command::run(command, context));
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Tells a person what went wrong, on standard error.

@@ -139,8 +139,10 @@ fn exit_of(status: u16, code: Option<&str>) -> Exit {
         (_, Some("POLICY" | "TAG_IMMUTABLE" | "REFUSED_BY_POLICY")) => Exit::Policy,
         (404 | 410, _) => Exit::NotFound,
         (401 | 403, _) => Exit::NotAllowed,
-        (405 | 409 | 412 | 422, _) => Exit::Policy,
-        (502..=504, _) => Exit::Unreachable,
+        (409, Some("NAME_IN_USE")) => Exit::Failed,
+        (405 | 409, _) => Exit::Policy,
+        // Those of a proxy; the server's own 503 has a code.
+        (502..=504, None) => Exit::Unreachable,
         _ => Exit::Failed,
     }
 }
@@ -155,11 +157,7 @@ fn problem_text(body: &Value) -> (Option<String>, Option<String>) {
         };
         return (text(first, "code"), message);
     }
-    let message = match (text(body, "title"), text(body, "detail")) {
-        (Some(title), Some(detail)) => Some(format!("{title}: {detail}")),
-        (title, detail) => detail.or(title),
-    };
-    (text(body, "code"), message)
+    (text(body, "code"), text(body, "detail").or_else(|| text(body, "title")))
 }
 
 impl fmt::Display for Failure {
@@ -199,9 +197,11 @@ mod tests {
             (403, r#"{"code":"POLICY","title":"no"}"#, Exit::Policy),
             (404, r#"{"title":"repository unknown"}"#, Exit::NotFound),
             (405, "", Exit::Policy),
-            (412, "", Exit::Policy),
+            (409, r#"{"code":"NAME_IN_USE"}"#, Exit::Failed),
+            (412, "", Exit::Failed),
             (500, "", Exit::Failed),
             (503, "", Exit::Unreachable),
+            (503, r#"{"code":"UNAVAILABLE"}"#, Exit::Failed),
             (507, "", Exit::Failed),
         ];
         for (status, body, exit) in cases {
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn an_answer_is_told_in_its_own_words_with_its_request_id() {
         let failure = Failure::of_answer(404, br#"{"title":"Not found","detail":"repository a/b","request_id":"r1"}"#);
-        assert_eq!(failure.message(), "Not found: repository a/b");
+        assert_eq!(failure.message(), "repository a/b");
         assert_eq!(failure.hint(), Some("request r1"));
     }
 

@@ -17,11 +17,20 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
+/// Options of `garbage-collect`; all of them are taken and none is needed.
+#[derive(Args, Debug)]
+pub struct GarbageCollectArgs {
+    /// What `registry garbage-collect` would be given
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub ignored: Vec<String>,
+}
+
 /// `larder version`.
 pub fn version(context: &Context) -> Result {
     let version = env!("CARGO_PKG_VERSION");
     let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
-    context.emit(&json!({ "version": version, "platform": platform }), |out| writeln!(out, "larder {version} {platform}"))
+    context
+        .emit(&json!({ "version": version, "platform": platform }), |out| writeln!(out, "larder {version} {platform}"))
 }
 
 /// `larder completions SHELL`.
@@ -35,6 +44,11 @@ pub fn completions(args: &CompletionsArgs, context: &Context) -> Result {
 /// `larder markdown-help`: `docs/reference/cli.md`.
 pub fn markdown_help(context: &Context) -> Result {
     Ok(context.stdout().write_all(cli_reference().as_bytes())?)
+}
+
+/// `larder openapi`: `docs/reference/openapi.json`.
+pub fn openapi(context: &Context) -> Result {
+    Ok(context.stdout().write_all(larder_server::openapi_document().as_bytes())?)
 }
 
 /// `larder garbage-collect`, for scripts that were written for `registry:2`.
@@ -65,7 +79,8 @@ fn describe(text: &mut String, command: &clap::Command, path: &str) {
     if let Some(about) = command.get_long_about().or_else(|| command.get_about()) {
         let _ = write!(text, "\n{}\n", about.to_string().trim_end());
     }
-    let subcommands: Vec<_> = command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help").collect();
+    let subcommands: Vec<_> =
+        command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help").collect();
     if path == "larder" || subcommands.is_empty() {
         let usage = command.clone().render_usage().to_string().replace("Usage: ", "");
         let _ = write!(text, "\n```text\n{}\n```\n", usage.trim());

@@ -1,15 +1,23 @@
 //! The command line: one module per command, each parsed by clap and run with a [`Context`].
 
+pub mod about;
+pub mod config;
+pub mod repo;
+pub mod tag;
+pub mod upkeep;
+
 use clap::{Parser, Subcommand};
 
-use crate::context::{Context, Globals};
+use crate::api_client::ApiClient;
+use crate::context::{Context, DataArg, Globals};
 use crate::outcome::Result;
+use crate::serve::ServeArgs;
 
 /// A container registry for machine-learning teams.
 ///
 /// Without a command it is `larder serve`.
 #[derive(Debug, Parser)]
-#[command(name = "larder", version, propagate_version = false, disable_help_subcommand = true)]
+#[command(name = "larder", version, propagate_version = false)]
 pub struct CommandLine {
     /// Options that every command takes.
     #[command(flatten)]
@@ -22,11 +30,72 @@ pub struct CommandLine {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the registry
+    Serve(ServeArgs),
     // Client work: `Push(push::PushArgs)`, `Pull(pull::PullArgs)`, `Copy(copy::CopyArgs)`, `Inspect(inspect::InspectArgs)`.
+    /// Look after repositories
+    #[command(subcommand)]
+    Repo(repo::RepoCommand),
+    /// Look after tags
+    #[command(subcommand)]
+    Tag(tag::TagCommand),
+    /// Collect garbage now and report; the server also does it by itself
+    Sweep(upkeep::SweepArgs),
+    /// Read everything back: rows against bytes, hashes against names
+    Verify(upkeep::VerifyArgs),
+    /// Show where the bytes are
+    Usage(upkeep::UsageArgs),
+    /// Check, show and explain the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print a completion script for a shell
+    Completions(about::CompletionsArgs),
+    /// Print the version
+    Version,
+    /// Not needed here: garbage is collected while the registry runs (for scripts written for `registry:2`)
+    GarbageCollect(about::GarbageCollectArgs),
+    /// Print the reference of the command line
+    #[command(hide = true)]
+    MarkdownHelp,
+    /// Print the description of the administration API
+    #[command(hide = true)]
+    Openapi,
 }
 
-/// Runs what was asked for.
+impl Command {
+    /// The data folder that an administration command may work on.
+    pub fn data(&self) -> Option<&DataArg> {
+        match self {
+            Self::Repo(command) => Some(command.data()),
+            Self::Tag(command) => Some(command.data()),
+            Self::Sweep(args) => Some(&args.data),
+            Self::Verify(args) => Some(&args.data),
+            Self::Usage(args) => Some(&args.data),
+            _ => None,
+        }
+    }
+}
+
+/// Runs what was asked for. The server is none of these: it makes its own runtime.
 pub async fn run(command: Command, context: &Context) -> Result {
-    let _ = context;
-    match command {}
+    match command {
+        Command::Serve(args) => crate::serve::run(args, context),
+        Command::Repo(command) => repo::run(command, context).await,
+        Command::Tag(command) => tag::run(command, context).await,
+        Command::Sweep(args) => upkeep::sweep(args, context).await,
+        Command::Verify(args) => upkeep::verify(args, context).await,
+        Command::Usage(args) => upkeep::usage(args, context).await,
+        Command::Config(command) => config::run(command, context),
+        Command::Completions(args) => about::completions(&args, context),
+        Command::Version => about::version(context),
+        Command::GarbageCollect(_) => about::garbage_collect(context),
+        Command::MarkdownHelp => about::markdown_help(context),
+        Command::Openapi => about::openapi(context),
+    }
+}
+
+/// Lets go of the API after the work; the work's own failure counts more.
+async fn closing(outcome: Result, api: ApiClient) -> Result {
+    let closed = api.close().await;
+    outcome.and(closed)
 }

@@ -22,8 +22,8 @@ use crate::config::file::{Given, read_file};
 use crate::config::key::{KEYS, key};
 use crate::config::registry2::{DEFAULT_FILE, Registry2File, read_registry2, read_registry2_environment};
 
-pub use crate::config::problem::{Position, Problem, Problems, Source};
-pub use crate::config::quantity::{Reserve, duration_text, rounded_size};
+pub use crate::config::problem::{Problem, Problems, Source};
+pub use crate::config::quantity::{Reserve, rounded_size};
 pub use crate::config::reference::{example, print_json, print_text, reference, reference_rows};
 pub use crate::config::value::{Value, local_path};
 
@@ -355,16 +355,15 @@ mod tests {
         let environment = variables(&[("LARDER_REGISTRY2__STAND_IN", "true"), ("LARDER_LISTEN", "127.0.0.1:1")]);
         let (_folder, absent) = file("");
         let absent = absent.with_file_name("config.yml");
-        let loaded =
-            Configuration::load_beside(&SettingFlags::default(), &environment, &absent).expect("it is right");
+        let loaded = Configuration::load_beside(&SettingFlags::default(), &environment, &absent).expect("it is right");
         assert_eq!(loaded.text("data"), Some("/var/lib/registry"));
         assert_eq!(loaded.source("data"), &Source::StandIn);
         assert_eq!(loaded.list("listen"), ["127.0.0.1:1"]);
 
-        std::fs::write(&absent, "http:\n  addr: :80\nstorage:\n  filesystem:\n    rootdirectory: /old\n").expect("it can be written");
+        std::fs::write(&absent, "http:\n  addr: :80\nstorage:\n  filesystem:\n    rootdirectory: /old\n")
+            .expect("it can be written");
         let environment = variables(&[("LARDER_REGISTRY2__STAND_IN", "true")]);
-        let loaded =
-            Configuration::load_beside(&SettingFlags::default(), &environment, &absent).expect("it is right");
+        let loaded = Configuration::load_beside(&SettingFlags::default(), &environment, &absent).expect("it is right");
         assert_eq!((loaded.text("data"), loaded.list("listen")), (Some("/old"), &["0.0.0.0:80".to_owned()][..]));
     }
 }

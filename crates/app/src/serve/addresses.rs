@@ -1,0 +1,126 @@
+//! Where the server listens: the addresses of the settings, or the sockets that a service manager hands over. Beyond loopback only on purpose.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+
+use larder_server::{Bound, Server};
+use listenfd::ListenFd;
+
+use crate::config::{Configuration, Source};
+use crate::outcome::{Failure, Result};
+
+/// Sockets that somebody else opened. Taken before threads are made, because it clears the environment's word about them.
+pub fn activated() -> Result<Vec<TcpListener>> {
+    let mut given = ListenFd::from_env();
+    let mut sockets = Vec::new();
+    for index in 0..given.len() {
+        let socket = given.take_tcp_listener(index);
+        let socket = socket
+            .map_err(|error| Failure::failed(format!("the handed-over socket {index} is no TCP listener: {error}")))?;
+        sockets.extend(socket);
+    }
+    Ok(sockets)
+}
+
+/// Refuses what would let strangers in without anybody having meant it.
+pub fn refuse_unmeant(configuration: &Configuration, activated: &[TcpListener]) -> Result {
+    if configuration.text("access.open") != Some("no") {
+        return Ok(());
+    }
+    let mut addresses = Vec::new();
+    for socket in activated {
+        addresses.push(socket.local_addr()?);
+    }
+    if activated.is_empty() {
+        for text in configuration.list("listen") {
+            addresses.extend(resolve(text)?);
+        }
+    }
+    let Some(beyond) = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback()) else {
+        return Ok(());
+    };
+    let stands_in = configuration.switch("registry2.stand_in");
+    let remedy = if stands_in {
+        "Start the container with  -e LARDER_ACCESS__OPEN=write  to let everyone who can reach it pull, push, delete and manage \
+         repositories, as registry:2 would, or with =read to let them pull.\n(Users and passwords come with a later version.)"
+            .to_owned()
+    } else {
+        "Set access.open = \"read\" or \"write\" (LARDER_ACCESS__OPEN) to mean it: everyone who can reach the address may then pull, or pull, \
+         push, delete and manage repositories.\n(Users and passwords come with a later version.) Or leave --listen out to serve this machine only."
+            .to_owned()
+    };
+    Err(Failure::usage(format!("{beyond} can be reached from other machines, and nobody would need to log in"))
+        .with_hint(remedy))
+}
+
+/// Listens everywhere that was asked for. A default address that the machine lacks is skipped.
+pub async fn listen(server: &mut Server, configuration: &Configuration, activated: Vec<TcpListener>) -> Result {
+    if !activated.is_empty() {
+        for socket in activated {
+            server.adopt(Bound::tcp(socket)?);
+        }
+        return Ok(());
+    }
+    let is_default = configuration.source("listen") == &Source::Default;
+    for text in configuration.list("listen") {
+        for address in resolve(text)? {
+            match server.listen(address).await {
+                Ok(_) => {}
+                Err(error) if is_default && lacks_family(&error) => {
+                    tracing::info!(%address, "this machine lacks the address; it is skipped");
+                }
+                Err(error) => return Err(cannot_listen(address, &error)),
+            }
+        }
+    }
+    if server.addresses().is_empty() {
+        return Err(
+            Failure::failed("this machine has none of the default addresses").with_hint("Name one with --listen.")
+        );
+    }
+    Ok(())
+}
+
+/// Reads `HOST:PORT`; a name may stand for several addresses.
+pub fn resolve(text: &str) -> Result<Vec<SocketAddr>> {
+    let resolved =
+        text.to_socket_addrs().map_err(|error| Failure::failed(format!("{text} cannot be resolved: {error}")))?;
+    Ok(resolved.collect())
+}
+
+fn lacks_family(error: &std::io::Error) -> bool {
+    // EAFNOSUPPORT has no kind of its own.
+    let no_family = error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
+    no_family || matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported)
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
+    let failure = Failure::failed(format!("cannot listen on {address}: {error}"));
+    match error.kind() {
+        ErrorKind::AddrInUse => failure.with_hint("Another program has it. Name another one with --listen."),
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SettingFlags;
+
+    fn refused(pairs: &[(&str, &str)]) -> Option<Failure> {
+        let variables: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let configuration = Configuration::load(&SettingFlags::default(), &variables).expect("it is right");
+        refuse_unmeant(&configuration, &[]).err()
+    }
+
+    #[test]
+    fn beyond_loopback_only_on_purpose() {
+        assert!(refused(&[]).is_none());
+        assert!(refused(&[("LARDER_LISTEN", "127.8.8.8:0,[::1]:0,localhost:0")]).is_none());
+        for listen in ["0.0.0.0:5000", "[::]:5000", "192.0.2.1:5000", "127.0.0.1:1,0.0.0.0:1"] {
+            let failure = refused(&[("LARDER_LISTEN", listen)]).expect("it is refused");
+            assert!(failure.hint().is_some_and(|hint| hint.contains("LARDER_ACCESS__OPEN")), "{listen}");
+            assert!(refused(&[("LARDER_LISTEN", listen), ("LARDER_ACCESS__OPEN", "read")]).is_none());
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `larder serve`: from settings to a running registry, and from a signal to a stopped one.
+
+pub mod addresses;
+pub mod data_folder;
+mod greeting;
+mod notify;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use larder_server::{Admission, Config, Drain, Limits, Server};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{self, Configuration, SettingFlags};
+use crate::context::Context;
+use crate::jobs;
+use crate::logging;
+use crate::opened::{self, Opened};
+use crate::outcome::{Exit, Failure, Result};
+use crate::privileges::{Standing, become_owner};
+use crate::serve::data_folder::{DataFolder, control_socket};
+
+/// How long what still runs may take after the server has ended.
+const LAST_BREATH: Duration = Duration::from_secs(2);
+
+/// Options of `serve`.
+#[derive(Args, Debug, Default)]
+pub struct ServeArgs {
+    /// A configuration file, as `--config` names one; a `.yml` is read as that of `registry:2`
+    #[arg(conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+    /// Settings
+    #[command(flatten)]
+    pub flags: SettingFlags,
+}
+
+/// Runs the server until it is told to stop.
+pub fn run(args: ServeArgs, context: &Context) -> Result {
+    let mut flags = args.flags;
+    flags.config = flags.config.or(args.file);
+    let configuration = Configuration::load(&flags, &config::environment())?;
+    let activated = addresses::activated()?;
+    addresses::refuse_unmeant(&configuration, &activated)?;
+    // Before logging, whose exporter has threads of its own.
+    let standing = match configuration.text("data") {
+        Some(data) if configuration.switch("registry2.stand_in") => become_owner(Path::new(data), false)?,
+        _ => Standing::Unchanged,
+    };
+    let telemetry = logging::start(&configuration)?;
+    for warning in configuration.warnings() {
+        tracing::warn!("{warning}");
+    }
+    if standing == Standing::PowerlessRoot {
+        tracing::warn!(
+            "the data folder belongs to root, so the server stays root, without capabilities; `chown -R 65532` it to run as nobody in particular"
+        );
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(&configuration, activated, context));
+    runtime.shutdown_timeout(LAST_BREATH);
+    telemetry.finish();
+    outcome
+}
+
+async fn serve(configuration: &Configuration, activated: Vec<TcpListener>, context: &Context) -> Result {
+    // Before anything slow, so that an early signal is not the default one.
+    let mut signals = Signals::listen()?;
+    let folder = DataFolder::take(Path::new(configuration.text("data").unwrap_or("larder-data")))?;
+    let Opened { registry, catalog, folder } = opened::open(configuration, folder).await?;
+    let mut server = Server::new(registry.clone(), server_config(configuration)?);
+    addresses::listen(&mut server, configuration, activated).await?;
+    let control = control_socket(folder.root());
+    server
+        .listen_for_control(&control)
+        .map_err(|error| Failure::failed(format!("the control socket {}: {error}", control.display())))?;
+    if let Some(text) = configuration.text("metrics.listen") {
+        for address in addresses::resolve(text)? {
+            server
+                .listen_for_metrics(address)
+                .await
+                .map_err(|error| Failure::failed(format!("metrics.listen: {address}: {error}")))?;
+        }
+    }
+    greeting::greet(context, configuration, folder.root(), server.addresses())?;
+    notify::notify("READY=1");
+
+    let work = jobs::start(configuration, &registry, &catalog);
+    let drain = server.drain();
+    let served = tokio::select! {
+        () = server.serve() => Ok(()),
+        lost = catalog.fatal() => Err(lost),
+        never = signals.drive(&drain) => match never {},
+    };
+    drop(work);
+    // A failure to remove it leaves a socket that nobody answers on; the next server replaces it.
+    let _ = std::fs::remove_file(&control);
+    match served {
+        Ok(()) => {
+            let closed = registry.close().await;
+            closed.map_err(|error| Failure::failed(opened::chain(&error)))?;
+            tracing::info!("stopped");
+            Ok(())
+        }
+        Err(reason) => {
+            Err(Failure::new(Exit::CatalogLost, format!("the catalog cannot be written any more: {reason}"))
+                .with_hint("What was acknowledged is durable; a restart recovers it. Look at the disk first."))
+        }
+    }
+}
+
+/// What ends a server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The first signal begins the drain, the second cuts it short, a third ends the process on the spot.
+    async fn drive(&mut self, drain: &Drain) -> std::convert::Infallible {
+        self.next().await;
+        notify::notify("STOPPING=1");
+        tracing::info!("stopping: open requests are served until drain.timeout; a second signal ends them at once");
+        drain.begin();
+        self.next().await;
+        drain.hasten();
+        self.next().await;
+        std::process::exit(1)
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}
+
+/// The HTTP server's settings.
+pub fn server_config(configuration: &Configuration) -> Result<Config> {
+    let number = |path: &str| usize::try_from(configuration.number(path)).unwrap_or(usize::MAX);
+    let mut proxy_trusted = Vec::new();
+    for range in configuration.list("proxy.trusted") {
+        proxy_trusted.push(range.parse().map_err(|error: String| Failure::usage(format!("proxy.trusted: {error}")))?);
+    }
+    Ok(Config {
+        admission: match configuration.text("access.open") {
+            Some("read") => Admission::OpenRead,
+            Some("write") => Admission::OpenWrite,
+            _ => Admission::Loopback,
+        },
+        public_url: configuration.text("public_url").map(str::to_owned),
+        proxy_trusted,
+        manifest_limit: number("limits.manifest_bytes"),
+        drain_delay: configuration.duration("drain.delay"),
+        drain_timeout: configuration.duration("drain.timeout"),
+        limits: Limits {
+            connections: number("limits.connections"),
+            header_timeout: configuration.duration("limits.header_timeout"),
+            idle_timeout: configuration.duration("limits.idle_timeout"),
+            stall_timeout: configuration.duration("limits.stall_timeout"),
+            header_bytes: number("limits.header_bytes"),
+            streams: u32::try_from(configuration.number("limits.streams")).unwrap_or(u32::MAX),
+        },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}

@@ -1,0 +1,104 @@
+//! Which registry an administration command is about: a server, or a data folder of this machine.
+
+use std::path::{Path, PathBuf};
+
+use crate::api_client::ApiClient;
+use crate::config::{self, Configuration, SettingFlags, Source};
+use crate::context::{Context, DataArg};
+use crate::opened;
+use crate::outcome::{Failure, Result};
+use crate::privileges::become_owner;
+use crate::serve::data_folder::{DataFolder, Lock, control_socket, in_use};
+
+/// What was meant.
+#[derive(Debug)]
+pub enum Target {
+    /// A server.
+    Server(String),
+    /// A data folder.
+    Folder(PathBuf),
+}
+
+impl Target {
+    /// Chooses: `--data`, then `--server`, then a data folder that the environment or its file names.
+    pub fn choose(data: &DataArg, context: &Context) -> Result<Self> {
+        if let Some(folder) = &data.data {
+            return Ok(Self::Folder(folder.clone()));
+        }
+        if let Some(server) = context.server() {
+            return Ok(Self::Server(server_url(server)));
+        }
+        let configuration = Configuration::load(&SettingFlags::default(), &config::environment())?;
+        match (configuration.source("data"), configuration.text("data")) {
+            (Source::Default, _) | (_, None) => Err(Failure::usage("it is not said which registry is meant").with_hint(
+                "Write --server http://localhost:5000 (or set LARDER_SERVER), or --data DIR for a data folder of this machine.",
+            )),
+            (_, Some(folder)) => Ok(Self::Folder(folder.into())),
+        }
+    }
+
+    /// Becomes the owner of the folder, so that nothing of root's is left in it. Before any thread is made.
+    pub fn take_on_rights(data: &DataArg) -> Result {
+        match &data.data {
+            Some(folder) => become_owner(folder, true).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the road to it.
+    pub async fn open(self) -> Result<ApiClient> {
+        match self {
+            Self::Server(base) => ApiClient::tcp(&base),
+            Self::Folder(folder) => open_folder(&folder).await,
+        }
+    }
+}
+
+/// A server as people write it: without a scheme it is http on this machine and https elsewhere.
+pub fn server_url(server: &str) -> String {
+    if server.contains("://") {
+        return server.to_owned();
+    }
+    let host = server.rsplit_once(':').map_or(server, |(host, _)| host).trim_matches(['[', ']']);
+    let is_local = host == "localhost" || host.ends_with(".localhost") || host == "::1" || host.starts_with("127.");
+    format!("{}://{server}", if is_local { "http" } else { "https" })
+}
+
+async fn open_folder(folder: &Path) -> Result<ApiClient> {
+    let flags = SettingFlags { data: Some(folder.display().to_string()), ..SettingFlags::default() };
+    let configuration = Configuration::load(&flags, &config::environment())?;
+    if !opened::catalog_path(&configuration, folder).exists() {
+        return Err(Failure::not_found(format!(
+            "{} is no data folder of Larder: it holds no catalog",
+            folder.display()
+        )));
+    }
+    match DataFolder::try_take(folder)? {
+        Lock::Held(folder) => Ok(ApiClient::here(opened::open(&configuration, folder).await?)),
+        Lock::Taken(owner) => {
+            let socket = control_socket(folder);
+            if !socket.exists() {
+                return Err(in_use(folder, owner));
+            }
+            ApiClient::control(&socket)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_without_a_scheme_is_plain_only_on_this_machine() {
+        for (written, meant) in [
+            ("localhost:5000", "http://localhost:5000"),
+            ("127.0.0.1:5000", "http://127.0.0.1:5000"),
+            ("[::1]:5000", "http://[::1]:5000"),
+            ("registry.example.com", "https://registry.example.com"),
+            ("http://registry.lan:5000", "http://registry.lan:5000"),
+        ] {
+            assert_eq!(server_url(written), meant);
+        }
+    }
+}
