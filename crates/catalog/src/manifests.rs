@@ -155,7 +155,7 @@ pub(crate) struct Found {
     digest: Digest,
     digest_id: i64,
     subject_id: Option<i64>,
-    /// Configs and layers.
+    /// What it names: configs, layers, and entries of an index.
     blobs: Vec<i64>,
 }
 
@@ -166,14 +166,15 @@ pub(crate) fn find(tx: &mut Tx<'_>, repository: i64, wanted: &Digest) -> Done<Op
     let key = keys::encode(wanted);
     let read = |row: &Row<'_>| Ok((row.int(0)?, row.int(1)?, row.opt_int(2)?));
     let Some(seen) = tx.row(row_of, values![repository, &key], read)? else { return Ok(None) };
-    let sql = "SELECT e.child_id, d.digest, e.kind FROM edges e JOIN digests d ON d.id = e.child_id WHERE e.manifest_id = $1";
-    let children = tx.rows(sql, values![seen.0], |row| Ok((row.int(0)?, row.digest(1)?, row.int(2)?)))?;
-    let digests: BTreeSet<Digest> = children.iter().map(|(_, digest, _)| *digest).chain([*wanted]).collect();
+    let sql = "SELECT e.child_id, d.digest FROM edges e JOIN digests d ON d.id = e.child_id WHERE e.manifest_id = $1";
+    let children = tx.rows(sql, values![seen.0], |row| Ok((row.int(0)?, row.digest(1)?)))?;
+    let digests: BTreeSet<Digest> = children.iter().map(|(_, digest)| *digest).chain([*wanted]).collect();
     lookup::hold_digests(tx, &digests, Hold::Own)?;
     if matches!(tx, Tx::Postgres(_)) && tx.row(row_of, values![repository, &key], read)? != Some(seen) {
         return Err(Fault::Conflict("the manifest changed before it was locked"));
     }
-    let blobs: BTreeSet<i64> = children.iter().filter(|(_, _, kind)| *kind != 3).map(|(id, _, _)| *id).collect();
+    // An index's entry may be a blob (BuildKit's older cache format), so every child is looked at.
+    let blobs: BTreeSet<i64> = children.iter().map(|(id, _)| *id).collect();
     let (id, digest_id, subject_id) = seen;
     Ok(Some(Found { id, digest: *wanted, digest_id, subject_id, blobs: blobs.into_iter().collect() }))
 }

@@ -120,7 +120,9 @@ fn holds(condition: &Condition, current: Option<&Digest>) -> bool {
 fn stored_size(kind: EdgeKind, facts: &Facts) -> Option<u64> {
     match kind {
         EdgeKind::Config | EdgeKind::Layer => facts.blob,
-        EdgeKind::Child | EdgeKind::Subject => facts.manifest,
+        // An index of BuildKit's older cache format names layers as its entries.
+        EdgeKind::Child => facts.manifest.or(facts.blob),
+        EdgeKind::Subject => facts.manifest,
     }
 }
 

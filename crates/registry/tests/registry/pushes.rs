@@ -117,10 +117,14 @@ async fn conditions_are_decided_with_the_push() {
 async fn an_index_may_name_blobs_and_holds_them() {
     let driver = Driver::with(Settings { sparse: Sparse::Refuse, ..testing::settings() }).await;
     driver.push_blob("team/cache", b"a layer").await;
-    driver.push_manifest("team/cache", "buildcache", &index(&[b"a layer"])).await.expect("a cache index");
+    let cache = driver.push_manifest("team/cache", "buildcache", &index(&[b"a layer"])).await.expect("a cache index");
     driver.pass_lease();
     driver.sweep().await;
     assert_eq!(driver.read_blob("team/cache", &sha256(b"a layer")).await.expect("the layer"), b"a layer");
+    driver.delete("team/cache", &cache.digest.to_string()).await.expect("a delete");
+    driver.pass_lease();
+    driver.sweep().await;
+    assert_eq!(driver.objects().await, 0, "and lets them go");
 }
 
 #[tokio::test]
