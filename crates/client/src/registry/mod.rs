@@ -1,0 +1,135 @@
+//! Registries and repositories, one method per operation of the specification.
+
+mod auth;
+mod blobs;
+mod lists;
+mod manifests;
+mod origin;
+mod reply;
+mod transport;
+mod upload;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Method;
+
+use larder_oci::name::RepositoryName;
+
+pub use self::blobs::{Download, MountOutcome};
+pub use self::lists::Page;
+pub use self::manifests::{FetchedManifest, ManifestHead, ManifestPut};
+pub(crate) use self::reply::printable;
+pub use self::upload::Upload;
+
+use self::auth::Scopes;
+use self::transport::{Call, Host, Hosts};
+use crate::credentials::{Credentials, canonical_host};
+use crate::error::Result;
+use crate::options::Options;
+
+/// A client of any number of registries. Cheap to clone; tokens and connections are shared.
+#[derive(Clone)]
+pub struct Client(Arc<Hosts>);
+
+impl Client {
+    /// A client with these settings and credentials.
+    pub fn new(options: Options, credentials: Arc<dyn Credentials>) -> Self {
+        Self(Arc::new(Hosts::new(options, credentials)))
+    }
+
+    /// The registry at `host`, written as in a reference: `localhost:5000`, `registry.example`, `docker.io`.
+    pub fn registry(&self, host: &str) -> Result<Registry> {
+        Ok(Registry { host: self.0.host(host)? })
+    }
+
+    /// A repository of the registry at `host`. Docker Hub's short names get their `library/`.
+    pub fn repository(&self, host: &str, name: &RepositoryName) -> Result<Repository> {
+        let short = canonical_host(host) == "docker.io" && !name.as_str().contains('/');
+        let full = if short { format!("library/{name}").parse().ok() } else { None };
+        Ok(Repository { host: self.0.host(host)?, name: full.unwrap_or_else(|| name.clone()) })
+    }
+}
+
+/// One registry.
+#[derive(Clone)]
+pub struct Registry {
+    host: Arc<Host>,
+}
+
+impl Registry {
+    /// Its address as written.
+    pub fn host(&self) -> &str {
+        &self.host.name
+    }
+
+    /// Asks whether it is there and speaks the protocol (end-1).
+    pub async fn ping(&self) -> Result<()> {
+        let call = Call::new(Method::GET, self.host.url("")?, Scopes::none(), self.host.name.clone());
+        self.host.expect(&call, &[200]).await.map(drop)
+    }
+}
+
+/// One repository of a registry.
+#[derive(Clone)]
+pub struct Repository {
+    host: Arc<Host>,
+    name: RepositoryName,
+}
+
+impl Repository {
+    /// The registry's address as written.
+    pub fn host(&self) -> &str {
+        &self.host.name
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    /// Another repository of the same registry.
+    pub fn sibling(&self, name: RepositoryName) -> Self {
+        Self { host: Arc::clone(&self.host), name }
+    }
+
+    fn subject(&self, what: impl fmt::Display) -> String {
+        format!("{}/{} {what}", self.host.name, self.name)
+    }
+
+    fn pull(&self) -> Scopes {
+        Scopes::repository(&self.name, "pull")
+    }
+
+    fn push(&self) -> Scopes {
+        Scopes::repository(&self.name, "pull,push")
+    }
+
+    fn delete(&self) -> Scopes {
+        Scopes::repository(&self.name, "delete")
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry({})", self.host.name)
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Repository({self})")
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host.name, self.name)
+    }
+}
