@@ -30,8 +30,6 @@ pub(crate) struct Inner {
     pub behind: AtomicBool,
     /// Pulls since the last flush; bounded, because a repository's manifests are.
     pub pulls: Mutex<HashMap<(RepositoryName, Digest), Timestamp>>,
-    /// One sweep, orphan walk or repair at a time.
-    pub upkeep: tokio::sync::Mutex<()>,
     pub counters: Counters,
 }
 
@@ -120,7 +118,6 @@ impl Registry {
             sessions: Sessions::default(),
             behind: AtomicBool::new(behind),
             pulls: Mutex::default(),
-            upkeep: tokio::sync::Mutex::default(),
             counters: Counters::default(),
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -1,7 +1,8 @@
 //! Collection: what nothing holds goes, without ever stopping a push.
 //!
 //! A look-up decides, never a mark phase: the queue names what may have lost its last holder; one transaction, of the kind that a manifest push takes,
-//! re-checks edges and leases and condemns (**Invariant 6**); then the bytes go; then the row (**Invariant 2**).
+//! re-checks edges and leases and condemns (**Invariant 6**); then the bytes go; then the row (**Invariant 2**). Every step may be done twice, so
+//! several sweeps beside each other, and a verification beside them, need no lock (**Invariant 4**).
 
 use std::sync::atomic::Ordering;
 
@@ -56,7 +57,6 @@ impl Registry {
     pub async fn sweep(&self, actor: &Actor, progress: &(dyn Fn(SweepProgress) + Send + Sync)) -> Result<SweepReport> {
         self.operator(actor)?;
         let mut report = self.sweep_queue(progress).await?;
-        let _upkeep = self.inner.upkeep.lock().await;
         self.remove_orphans(&mut report, progress).await?;
         Ok(report)
     }
@@ -67,7 +67,6 @@ impl Registry {
         if self.is_behind() {
             return Err(Error::CatalogBehind);
         }
-        let _upkeep = self.inner.upkeep.lock().await;
         let mut report = SweepReport::default();
         self.finish_condemned(&mut report).await?;
         loop {

@@ -133,7 +133,6 @@ impl Registry {
                 return Err(Error::CatalogBehind);
             }
         }
-        let _upkeep = self.inner.upkeep.lock().await;
         let mut pass = Pass { options, progress, report: VerifyReport::default() };
         self.verify_blobs(actor, &mut pass).await?;
         self.verify_manifests(actor, &mut pass).await?;
@@ -162,8 +161,8 @@ impl Registry {
         pass.report.blobs += 1;
         pass.report.bytes += row.blob.size;
         let Verdict::Wrong(kind) = self.judge(row).await else { return Ok(()) };
-        // The row may have gone, or been replaced, while its object was read: then there is nothing to say.
-        if !self.inner.catalog.keys_known(std::slice::from_ref(&row.blob.key)).await?.contains(&true) {
+        // The row may have been condemned or replaced while its object was read: then there is nothing to say.
+        if self.inner.catalog.blob_rows(row.id - 1, 1).await?.items.first() != Some(row) {
             return Ok(());
         }
         let finding = Finding {

@@ -29,7 +29,10 @@ impl Driver {
     }
 
     pub async fn with(settings: Settings) -> Self {
-        let store: Arc<dyn BlobStore> = Arc::new(MemoryStore::default());
+        Self::over(settings, Arc::new(MemoryStore::default())).await
+    }
+
+    pub async fn over(settings: Settings, store: Arc<dyn BlobStore>) -> Self {
         let (registry, clock) = testing::over(settings, Arc::clone(&store)).await;
         Self { registry, store, clock, actor: Actor::anonymous(Rights::Everything) }
     }
