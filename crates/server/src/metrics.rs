@@ -133,6 +133,17 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
     counter("swept_bytes", "Bytes that the sweep removed", statistics.swept_bytes);
     counter("blobs_committed", "Blobs taken", statistics.uploads_committed);
     counter("blob_bytes_committed", "Bytes of blobs taken", statistics.bytes_committed);
+    let catalog = &statistics.catalog;
+    counter("catalog_commits", "Commits of write transactions", catalog.commits);
+    counter("catalog_units", "Units of work that were committed", catalog.units);
+    counter("catalog_failures", "Units of work that failed", catalog.failures);
+    counter("catalog_retries", "Transactions that were run again", catalog.retries);
+    counter("catalog_checkpoints", "Checkpoints of the write-ahead log", catalog.checkpoints);
+    let seconds = ConstCounter::new(catalog.commit_seconds_total);
+    registry.register("catalog_commit_seconds", "Seconds spent in commits", seconds);
+    gauge(&mut registry, "catalog_wal_bytes", "Length of the write-ahead log", catalog.wal_bytes);
+    let spent = u64::from(catalog.reserve_spent);
+    gauge(&mut registry, "catalog_reserve_spent", "Whether the catalog's reserve of disk space is spent", spent);
     gauge(&mut registry, "upload_writers", "Requests writing to an upload session", statistics.open_writers);
     if let Some((available, total)) = statistics.space {
         gauge(&mut registry, "store_available_bytes", "Free space of the store", available);

@@ -24,5 +24,10 @@ pub(super) async fn json<T: DeserializeOwned>(call: &Call<'_>, body: Body) -> Re
     let bytes = read.map_err(|_| {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", "the body is too long, or broke off")
     })?;
-    serde_json::from_slice(&bytes.to_bytes()).map_err(|error| Problem::bad_request(error.to_string()))
+    let bytes = bytes.to_bytes();
+    // A derived reader would take a list for the fields in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::bad_request("the body must be a JSON object"));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(error.to_string()))
 }

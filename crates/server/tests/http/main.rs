@@ -1,4 +1,9 @@
 //! The server through its own face: in-process where that is enough, over sockets where the wire matters. The modules follow the paths.
 
+mod api;
 mod conformance;
+mod health;
+mod open_state;
+mod sockets;
+mod v2;
 mod world;

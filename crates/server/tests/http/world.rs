@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use larder_oci::{Algorithm, Digest};
-use larder_registry::{Registry, Settings, testing};
+use larder_registry::{Settings, testing};
 use larder_server::{Config, Peer, Service, service};
 use rand::Rng;
 use serde_json::{Value, json};
@@ -18,7 +18,6 @@ pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// A registry and its server.
 pub struct World {
-    pub registry: Registry,
     pub service: Service,
 }
 
@@ -31,8 +30,7 @@ impl World {
     /// With these settings.
     pub async fn with(settings: Settings, config: Config) -> Self {
         let registry = testing::with_settings(settings).await;
-        let service = service(registry.clone(), config);
-        Self { registry, service }
+        Self { service: service(registry, config) }
     }
 
     /// Somebody on this machine, without an account.
