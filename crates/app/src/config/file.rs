@@ -31,6 +31,11 @@ pub fn read_file(name: &str, text: &str) -> (Vec<Given>, Vec<Problem>) {
     if reading.problems.is_empty() {
         reading.table(table.get_ref(), "");
     }
+    // The reader tells what it noticed first, a person reads from the top.
+    reading.problems.sort_by_key(|problem| match &problem.source {
+        Source::File(position) => (position.line, position.column),
+        _ => (0, 0),
+    });
     (reading.given, reading.problems)
 }
 

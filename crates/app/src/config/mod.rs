@@ -129,6 +129,8 @@ impl Configuration {
             warnings = old.warnings;
             problems.extend(old.problems);
             overlay(&mut entries, old.given);
+            let switch = key("registry2.stand_in").expect("it stands in the table");
+            overlay(&mut entries, vec![Given { key: switch, value: Value::Switch(true), source: Source::StandIn }]);
         }
         for layer in [from_file, from_environment, from_flags] {
             overlay(&mut entries, layer);

@@ -1,0 +1,110 @@
+//! Administration commands: through a server, through the control socket, and alone; and their exit codes.
+
+use serde_json::Value;
+
+use crate::larder::{Served, code, folders, larder, push, run, stderr, stdout};
+
+#[tokio::test]
+async fn commands_say_the_same_through_the_socket_and_alone() {
+    let (_parent, folder) = folders();
+    let data = folder.display().to_string();
+    let mut served = Served::start(&folder);
+    push(served.url(), "team/ml-model", "1.0.0").await;
+    let digest = push(served.url(), "team/ml-model", "1.1.0").await;
+    let ask = |words: &[&str]| {
+        let output = run(&[words, &["--data", &data, "--output", "json"]].concat());
+        assert_eq!(code(&output), 0, "{words:?}: {}", stderr(&output));
+        serde_json::from_str::<Value>(&stdout(&output)).expect("it is JSON")
+    };
+    let questions: [&[&str]; 5] = [
+        &["repo", "ls"],
+        &["repo", "show", "team/ml-model"],
+        &["tag", "ls", "team/ml-model"],
+        &["tag", "history", "team/ml-model:1.0.0"],
+        &["verify"],
+    ];
+    let through: Vec<Value> = questions.iter().map(|words| ask(words)).collect();
+    assert_eq!(through[0][0]["name"], "team/ml-model");
+    assert_eq!(through[2][1]["digest"], digest);
+    assert_eq!(through[4]["sound"], true);
+    served.stop();
+    let alone: Vec<Value> = questions.iter().map(|words| ask(words)).collect();
+    assert_eq!(through, alone);
+    assert_eq!(ask(&["usage"])["manifests"]["count"], 2);
+    assert_eq!(ask(&["sweep"])["blobs_removed"], 0);
+}
+
+#[tokio::test]
+async fn tags_are_added_and_removed() {
+    let (_parent, folder) = folders();
+    let served = Served::start(&folder);
+    let digest = push(served.url(), "ml-model", "1.2.0").await;
+    let host = served.url().trim_start_matches("http://");
+    let added = run(&["tag", "add", &format!("{host}/ml-model:1.2.0"), "prod", "latest"]);
+    assert_eq!(code(&added), 0, "{}", stderr(&added));
+    assert_eq!(stdout(&added), format!("ml-model:prod -> {digest}\nml-model:latest -> {digest}\n"));
+
+    let remove = |more: &[&str]| {
+        larder(&[&["tag", "rm", "ml-model:prod"], more].concat())
+            .env("LARDER_SERVER", served.url())
+            .output()
+            .expect("it runs")
+    };
+    let unasked = remove(&[]);
+    assert_eq!(code(&unasked), 2, "nobody is there to ask");
+    assert!(stderr(&unasked).contains(&digest), "it shows what would go");
+    assert_eq!(code(&remove(&["--dry-run"])), 0);
+    assert_eq!(code(&remove(&["--yes"])), 0);
+    assert_eq!(code(&remove(&["--yes"])), 3, "it is gone");
+    let listed = run(&["tag", "ls", "ml-model", "--server", served.url(), "--output", "jsonl"]);
+    let names: Vec<String> = stdout(&listed)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["name"].to_string())
+        .collect();
+    assert_eq!(names, ["\"1.2.0\"", "\"latest\""]);
+}
+
+#[test]
+fn repositories_are_made_and_removed() {
+    let (_parent, folder) = folders();
+    let served = Served::start(&folder);
+    let repo = |words: &[&str]| {
+        larder(&[&["repo"], words].concat()).env("LARDER_SERVER", served.url()).output().expect("it runs")
+    };
+    assert_eq!(code(&repo(&["create", "team/model"])), 0);
+    assert_eq!(code(&repo(&["create", "team/model"])), 1, "it exists");
+    assert_eq!(code(&repo(&["create", "Team"])), 2, "that is no name");
+    assert_eq!(stdout(&repo(&["rm", "team/model", "--yes"])), "team/model\n");
+    assert_eq!(code(&repo(&["rm", "team/model", "--yes"])), 3);
+}
+
+#[test]
+fn exit_codes_tell_what_happened() {
+    let (parent, folder) = folders();
+    let data = folder.display().to_string();
+    let empty = parent.path().display().to_string();
+    let served = Served::start(&folder);
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["repo", "ls"], 2, "--server"),
+        (&["repo", "nonsense"], 2, ""),
+        (&["tag", "ls", "absent", "--data", &data], 3, "absent"),
+        (&["usage", "--data", &empty], 3, "no data folder"),
+        (&["usage", "--server", served.url()], 4, "denied"),
+        (&["repo", "ls", "--server", "http://127.0.0.1:9"], 6, "127.0.0.1:9"),
+        (&["garbage-collect", "/etc/docker/registry/config.yml", "--delete-untagged"], 0, "Nothing to do"),
+        (&["version"], 0, ""),
+    ];
+    for (words, expected, told) in cases {
+        let output = run(words);
+        assert_eq!(code(&output), *expected, "{words:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(told), "{words:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn completions_are_printed_for_the_usual_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completions", shell]);
+        assert!(code(&output) == 0 && stdout(&output).contains("larder"), "{shell}");
+    }
+}

@@ -1,0 +1,7 @@
+//! The program from outside: real processes, real sockets, real signals.
+
+mod commands;
+mod configuration;
+mod larder;
+mod serving;
+mod stopping;
