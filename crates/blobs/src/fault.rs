@@ -14,13 +14,16 @@ use futures::StreamExt as _;
 use larder_oci::{Digest, UploadId};
 
 use crate::{
-    BlobKey, BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, Error, PendingCheckpoint, Result, Space,
-    StoreMarker, StoredStream,
+    BlobKey, BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, Error, PendingCheckpoint, Result,
+    Space, StoreMarker, StoredStream,
 };
 
 /// What can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is the trait method of its name; CheckpointSync is the future that checkpoint returns")]
+#[expect(
+    missing_docs,
+    reason = "each is the trait method of its name; CheckpointSync is the future that checkpoint returns"
+)]
 pub enum Operation {
     OpenUpload,
     DiscardUpload,

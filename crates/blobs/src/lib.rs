@@ -16,6 +16,6 @@ mod store;
 pub use error::{Error, Result};
 pub use key::BlobKey;
 pub use store::{
-    BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, PendingCheckpoint, Space, StoreMarker, Stored,
-    StoredStream, UNANNOUNCED_LIMIT,
+    BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, PendingCheckpoint, Space, StoreMarker,
+    Stored, StoredStream, UNANNOUNCED_LIMIT,
 };

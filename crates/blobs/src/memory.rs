@@ -13,8 +13,8 @@ use larder_oci::{Digest, UploadId};
 
 use crate::hash::Hasher;
 use crate::{
-    BlobKey, BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, Error, PendingCheckpoint, Result, Space,
-    StoreMarker, Stored, StoredStream, UNANNOUNCED_LIMIT,
+    BlobKey, BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, Error, PendingCheckpoint, Result,
+    Space, StoreMarker, Stored, StoredStream, UNANNOUNCED_LIMIT,
 };
 
 /// Longest piece that a reader gets, and longest segment that is kept.
@@ -138,8 +138,10 @@ impl BlobStore for MemoryStore {
             size: object.segments.len,
         });
         let uploads = state.uploads.iter().map(|(id, target)| Stored::Upload { id: *id, size: target.segments.len });
-        let aside =
-            state.quarantine.iter().map(|(key, object)| Stored::Quarantined { key: key.clone(), size: object.segments.len });
+        let aside = state
+            .quarantine
+            .iter()
+            .map(|(key, object)| Stored::Quarantined { key: key.clone(), size: object.segments.len });
         let all: Vec<Result<Stored>> = objects.chain(uploads).chain(aside).map(Ok).collect();
         Ok(Box::pin(futures::stream::iter(all)))
     }
@@ -294,7 +296,8 @@ impl Segments {
     /// The pieces of a range that lies inside.
     fn read(&self, range: Range<u64>) -> impl Iterator<Item = Bytes> {
         let first = self.parts.partition_point(|(start, bytes)| start + bytes.len() as u64 <= range.start);
-        let tail = (!self.tail.is_empty()).then(|| (self.len - self.tail.len() as u64, Bytes::copy_from_slice(&self.tail)));
+        let tail =
+            (!self.tail.is_empty()).then(|| (self.len - self.tail.len() as u64, Bytes::copy_from_slice(&self.tail)));
         let parts = self.parts[first..].iter().cloned().chain(tail);
         parts.take_while(move |(start, _)| *start < range.end).filter_map(move |(start, bytes)| {
             let from = range.start.saturating_sub(start).min(bytes.len() as u64) as usize;

@@ -219,7 +219,8 @@ pub(super) fn regular_len(stat: &Stat) -> Option<u64> {
 
 /// Makes every missing directory on the way to `root`, outermost first, each durable in its parent before the next.
 pub(super) fn make_root(root: &Path) -> Result<()> {
-    let missing: Vec<&Path> = root.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect();
+    let missing: Vec<&Path> =
+        root.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect();
     for path in missing.into_iter().rev() {
         match rustix::fs::mkdirat(CWD, path, DIRECTORY_MODE) {
             Ok(()) | Err(Errno::EXIST) => {}

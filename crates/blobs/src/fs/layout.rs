@@ -127,6 +127,8 @@ fn algorithm(name: &str) -> Option<Algorithm> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::hash::digest_of;
 
@@ -168,6 +170,27 @@ mod tests {
             good.replace('-', "–"),
         ] {
             assert_eq!(ObjectName::from_key(&BlobKey::from_stored(&*bad)), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_as_a_name_is_spelt_as_it_is_written(
+            text in prop_oneof![
+                ".*",
+                "(sha256|sha512)/[0-9a-f]{2}/[0-9a-fA-F]{60,130}-[0-9a-f-]{34,37}",
+                "sha256-[0-9a-f]{64}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+            ]
+        ) {
+            if let Some(name) = ObjectName::from_key(&BlobKey::from_stored(&*text)) {
+                prop_assert_eq!(name.key(), BlobKey::from_stored(&*text));
+            }
+            if let Some(name) = ObjectName::from_quarantine(&text) {
+                prop_assert_eq!(name.quarantine_path(), format!("{QUARANTINE}/{text}"));
+            }
+            if let Some(id) = upload_from_file(&text) {
+                prop_assert_eq!(id.to_string(), text);
+            }
         }
     }
 }

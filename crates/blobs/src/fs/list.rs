@@ -104,9 +104,12 @@ impl Walk {
     fn shard(&self, algorithm: Algorithm, shard: Shard) -> Step {
         self.each(&shard.path(), |entry| {
             match (entry.name.and_then(|name| ObjectName::from_file(algorithm, name)), entry.len) {
-                (Some(name), Some(size)) if name.shard() == shard => {
-                    self.send(Stored::Object { key: name.key(), digest: Some(name.digest), upload: Some(name.upload), size })
-                }
+                (Some(name), Some(size)) if name.shard() == shard => self.send(Stored::Object {
+                    key: name.key(),
+                    digest: Some(name.digest),
+                    upload: Some(name.upload),
+                    size,
+                }),
                 _ => self.foreign(entry),
             }
         })

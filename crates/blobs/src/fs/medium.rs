@@ -39,7 +39,9 @@ pub(super) fn read(inner: Arc<Inner>, path: String, key: BlobKey, size: u64) -> 
         if medium.at == medium.size {
             return Ok(None);
         }
-        tokio::task::spawn_blocking(move || medium.next().map(|piece| Some((piece, medium)))).await.map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || medium.next().map(|piece| Some((piece, medium))))
+            .await
+            .map_err(io::Error::other)?
     }))
 }
 
@@ -62,9 +64,7 @@ impl Medium {
 
     fn open(&self) -> io::Result<(OwnedFd, Access)> {
         match self.inner.disk.open_file(&self.path, OFlags::RDONLY | OFlags::DIRECT) {
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => {
-                Ok((self.open_cached()?, Access::Cached))
-            }
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok((self.open_cached()?, Access::Cached)),
             outcome => Ok((outcome?, Access::Direct)),
         }
     }

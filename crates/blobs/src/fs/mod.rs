@@ -47,7 +47,8 @@ use self::object::FsObject;
 use self::session::{Sessions, lock};
 use self::upload::FsUpload;
 use crate::{
-    BlobKey, BlobObject, BlobStore, BlobUpload, Checkpoint, Error, Result, Space, StoreMarker, StoredStream, UNANNOUNCED_LIMIT,
+    BlobKey, BlobObject, BlobStore, BlobUpload, Checkpoint, Error, Result, Space, StoreMarker, StoredStream,
+    UNANNOUNCED_LIMIT,
 };
 
 /// A store in a folder of a local file system. Cheap to clone.
@@ -212,7 +213,9 @@ impl Inner {
         let stat = rustix::fs::fstat(&file).during(|| format!("look at object {key}"))?;
         match regular_len(&stat) {
             None => Err(Error::Absent(key.as_str().to_owned())),
-            Some(found) if found != expected => Err(Error::WrongLength { key: key.as_str().to_owned(), expected, found }),
+            Some(found) if found != expected => {
+                Err(Error::WrongLength { key: key.as_str().to_owned(), expected, found })
+            }
             Some(size) => Ok(FsObject { inner: Arc::clone(self), file: Arc::new(file), key, path, size }),
         }
     }
@@ -246,7 +249,8 @@ impl Inner {
 
     fn is_same_file(&self, name: &ObjectName) -> Result<bool> {
         let context = || format!("look at object {}", name.key());
-        let at = |path: &str| self.disk.stat(path).during(context).map(|stat| stat.map(|stat| (stat.st_dev, stat.st_ino)));
+        let at =
+            |path: &str| self.disk.stat(path).during(context).map(|stat| stat.map(|stat| (stat.st_dev, stat.st_ino)));
         Ok(at(&name.path())? == at(&name.quarantine_path())?)
     }
 }

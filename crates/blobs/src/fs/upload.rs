@@ -157,11 +157,9 @@ impl BlobUpload for FsUpload {
         self.drain().await?;
         let checkpoint = match self.sent {
             0 => Checkpoint::start(self.algorithm),
-            offset => Checkpoint {
-                offset,
-                algorithm: self.algorithm,
-                hash_state: self.hash.with(|work| work.hasher.save()),
-            },
+            offset => {
+                Checkpoint { offset, algorithm: self.algorithm, hash_state: self.hash.with(|work| work.hasher.save()) }
+            }
         };
         let (inner, session, file) = (Arc::clone(&self.inner), Arc::clone(&self.session), Arc::clone(&self.file));
         let sync = tokio::task::spawn_blocking(move || session.sync(&inner.disk, &file));

@@ -33,9 +33,10 @@ pub async fn a_list_names_everything(subject: &Subject) {
     for one in expected {
         // Back ends whose names do not say them may leave digest and session out.
         let found = stored.iter().any(|stored| match (stored, &one) {
-            (Stored::Object { key: a, digest, upload, size: s }, Stored::Object { key: b, digest: d, upload: u, size: t }) => {
-                a == b && s == t && (digest.is_none() || digest == d) && (upload.is_none() || upload == u)
-            }
+            (
+                Stored::Object { key: a, digest, upload, size: s },
+                Stored::Object { key: b, digest: d, upload: u, size: t },
+            ) => a == b && s == t && (digest.is_none() || digest == d) && (upload.is_none() || upload == u),
             (stored, one) => stored == one,
         });
         assert!(found, "{one:?} is missing in {stored:?}");

@@ -3,7 +3,7 @@
 //! A check takes a [`Subject`], a store of its own, and panics with a reason. [`blob_store_suite!`](crate::blob_store_suite) makes a
 //! test of each:
 //!
-//! ```ignore
+//! ```text
 //! mod memory {
 //!     larder_blobs::blob_store_suite!(|| Subject::new(MemoryStore::with_unannounced_limit(UNANNOUNCED)));
 //! }
@@ -52,7 +52,7 @@ impl Subject {
 }
 
 /// Makes a `#[tokio::test]` of every check of the suite, in the module where it stands. The argument is a function that returns a
-/// fresh [`Subject`](crate::suite::Subject). The crate needs `tokio` with its macros.
+/// fresh [`Subject`]. The crate needs `tokio` with its macros.
 #[macro_export]
 macro_rules! blob_store_suite {
     ($make:expr) => {

@@ -84,7 +84,8 @@ pub async fn what_is_absent_is_said_to_be(subject: &Subject) {
     let committed = push(&*subject.store, Sha256, &body(25, 1000), 1000).await;
     let key = committed.key.as_str();
     let id = new_id().to_string();
-    let mut strange = vec![String::new(), ".".to_owned(), "../x".to_owned(), "/etc/passwd".to_owned(), format!("{key}/x")];
+    let mut strange =
+        vec![String::new(), ".".to_owned(), "../x".to_owned(), "/etc/passwd".to_owned(), format!("{key}/x")];
     strange.extend([format!("{key}x"), format!("../blobs/{key}"), key[..key.len() - 1].to_owned(), "a\0b".to_owned()]);
     // A well-formed key of another session.
     strange.push(format!("{}{id}", &key[..key.len() - id.len()]));

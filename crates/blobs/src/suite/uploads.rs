@@ -173,7 +173,8 @@ pub async fn a_session_starts_again_over_what_it_left(subject: &Subject) {
     upload.write(body(11, 900_000)).await.expect("writes");
     upload.checkpoint().await.expect("pipeline").await.expect("sync");
     drop(upload);
-    let committed = push_as(&*subject.store, &id, Sha256, &bytes, 1000, &digest_of(Sha256, &bytes)).await.expect("starts again");
+    let committed =
+        push_as(&*subject.store, &id, Sha256, &bytes, 1000, &digest_of(Sha256, &bytes)).await.expect("starts again");
     assert!(read_all(&*subject.store, &committed).await == bytes);
 }
 

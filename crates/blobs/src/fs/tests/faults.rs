@@ -1,6 +1,6 @@
 //! What happens when the disk says no.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,13 @@ use crate::suite::{body, collect, list, new_id, read_all};
 use crate::{BlobStore as _, Checkpoint, Error, Stored};
 
 /// Fails the `nth` call that `which` picks, counted from 1; once, or from then on.
-fn fail(store: &FsStore, nth: u64, sticky: bool, errno: Errno, which: impl Fn(Call) -> bool + Send + 'static) -> Arc<AtomicU64> {
+fn fail(
+    store: &FsStore,
+    nth: u64,
+    sticky: bool,
+    errno: Errno,
+    which: impl Fn(Call) -> bool + Send + 'static,
+) -> Arc<AtomicU64> {
     let seen = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&seen);
     store.inner.disk.tap.set(move |call, _| {
@@ -212,6 +218,7 @@ fn in_small_file_system(test: &str, options: &str) -> bool {
         .arg(std::env::current_exe().expect("this test"))
         .args(["--exact", test, "--nocapture"])
         .env(VARIABLE, directory.path())
+        .stdout(Stdio::null())
         .status();
     // 42: this machine lets nobody mount; then there is nothing to see.
     assert!(status.is_ok_and(|status| status.success() || status.code() == Some(42)));

@@ -21,7 +21,11 @@ async fn the_tree_is_the_one_drawn() {
     assert_eq!(committed.key.as_str(), format!("sha256/{}/{hex}-{id}", &hex[..2]));
     let path = directory.path().join("blobs").join(committed.key.as_str());
     assert_eq!(std::fs::read(&path).expect("the object's file"), bytes);
-    assert_eq!(std::fs::metadata(&path).expect("the object's file").permissions().mode() & 0o007, 0, "not for everybody");
+    assert_eq!(
+        std::fs::metadata(&path).expect("the object's file").permissions().mode() & 0o007,
+        0,
+        "not for everybody"
+    );
     let other = new_id();
     let _upload = store.open_upload(&other, Checkpoint::start(Algorithm::Sha512)).await.expect("opens");
     assert!(directory.path().join("uploads").join(other.to_string()).is_file());
@@ -176,6 +180,21 @@ async fn a_store_that_knows_no_nowait_reads_the_same() {
     let bytes = body(9, 3_000_000);
     let committed = push(&store, Algorithm::Sha256, &bytes, 100_000).await;
     assert!(read_all(&store, &committed).await == bytes);
+}
+
+#[tokio::test]
+async fn what_left_the_page_cache_reads_the_same() {
+    let (directory, store) = store();
+    let bytes = body(13, 3_000_000);
+    let committed = push(&store, Algorithm::Sha256, &bytes, 100_000).await;
+    let path = directory.path().join("blobs").join(committed.key.as_str());
+    let object = store.open(&committed.key, committed.size).await.expect("opens");
+    for range in [0..3_000_000, 1_234_567..2_345_678, 2_999_999..3_000_000] {
+        let file = std::fs::File::open(&path).expect("the object's file");
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("is dropped");
+        let read = collect(object.read(range.clone())).await.expect("reads");
+        assert!(read == bytes[range.start as usize..range.end as usize], "{range:?}");
+    }
 }
 
 /// **Invariant 14**: an unreadable marker is an error and not "none".
