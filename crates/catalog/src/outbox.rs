@@ -87,12 +87,10 @@ impl Catalog {
     /// Events after this id, in the order of their commits: nothing appears later with an id that was passed.
     pub async fn events(&self, after: i64, limit: usize) -> Result<Page<Event>> {
         let work = move |tx: &mut Tx<'_>| {
-            if let Tx::Postgres(session) = tx {
-                session.query("SELECT pg_advisory_lock(hashtextextended('larder events ' || current_schema(), 0))", &[])?;
-                session.query("SELECT pg_advisory_unlock(hashtextextended('larder events ' || current_schema(), 0))", &[])?;
-            }
-            let sql = "SELECT id, kind, repository, payload, identity, at, request_id FROM events WHERE id > $1 ORDER BY id LIMIT $2";
-            Ok(page(tx.rows(sql, values![after, limit + 1], event)?, limit))
+            let newest = newest_event(tx)?;
+            let sql = "SELECT id, kind, repository, payload, identity, at, request_id FROM events
+                       WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3";
+            Ok(page(tx.rows(sql, values![after, newest, limit + 1], event)?, limit))
         };
         self.engine().read(Kind::Read, work).await
     }
@@ -124,6 +122,18 @@ impl Catalog {
                 return Ok(total);
             }
         }
+    }
+}
+
+/// The newest event of which every predecessor is committed or never will be. On PostgreSQL that is the newest there is while no writer holds a number.
+fn newest_event(tx: &mut Tx<'_>) -> Done<i64> {
+    let Tx::Postgres(session) = tx else { return Ok(i64::MAX) };
+    session.query("SELECT pg_advisory_lock(hashtextextended('larder events ' || current_schema(), 0))", &[])?;
+    let newest = session.query("SELECT COALESCE(MAX(id), 0) FROM events", &[]);
+    session.query("SELECT pg_advisory_unlock(hashtextextended('larder events ' || current_schema(), 0))", &[])?;
+    match newest?.first() {
+        Some(row) => Ok(row.try_get(0)?),
+        None => Ok(0),
     }
 }
 

@@ -32,25 +32,31 @@ pub(crate) fn point(
     let sql = "INSERT INTO tags (repository_id, name, digest_id, updated_at) VALUES ($1, $2, $3, $4)
                ON CONFLICT (repository_id, name) DO UPDATE SET previous_id = tags.digest_id, digest_id = excluded.digest_id,
                updated_at = CASE WHEN tags.digest_id = excluded.digest_id THEN tags.updated_at ELSE excluded.updated_at END
-               RETURNING previous_id, (SELECT d.digest FROM digests d WHERE d.id = tags.previous_id)";
-    let before = tx.row(sql, values![place.id, tag, to.0, stamp.at], |row| Ok((row.opt_int(0)?, row.opt_digest(1)?)))?;
-    let Some((previous, from)) = before else { return Err(Fault::Conflict("the tag came and went")) };
+               RETURNING previous_id";
+    let previous = tx.row(sql, values![place.id, tag, to.0, stamp.at], |row| row.opt_int(0))?;
+    let previous = previous.ok_or(Fault::Conflict("the tag came and went"))?;
     if previous == Some(to.0) {
         return Ok(None);
     }
+    let from = previous.map(|id| digest_of(tx, id)).transpose()?;
     changed(tx, place.name, tag, from.as_ref(), Some(to.1), how, stamp)?;
     Ok(Some(from))
 }
 
 /// Removes a tag. Answers where it pointed.
 fn remove(tx: &mut Tx<'_>, place: Place<'_>, tag: &Tag, how: &str, stamp: &Stamp) -> Done<Option<Digest>> {
-    let sql = "DELETE FROM tags WHERE repository_id = $1 AND name = $2
-               RETURNING (SELECT d.digest FROM digests d WHERE d.id = tags.digest_id)";
-    let from = tx.row(sql, values![place.id, tag], |row| row.digest(0))?;
+    let sql = "DELETE FROM tags WHERE repository_id = $1 AND name = $2 RETURNING digest_id";
+    let from = tx.row(sql, values![place.id, tag], |row| row.int(0))?.map(|id| digest_of(tx, id)).transpose()?;
     if let Some(from) = &from {
         changed(tx, place.name, tag, Some(from), None, how, stamp)?;
     }
     Ok(from)
+}
+
+/// In a statement of its own: on PostgreSQL the one that waited for another's move does not see what that one added.
+fn digest_of(tx: &mut Tx<'_>, id: i64) -> Done<Digest> {
+    let digest = tx.row("SELECT digest FROM digests WHERE id = $1", values![id], |row| row.digest(0))?;
+    digest.ok_or(Fault::Conflict("the digest came and went"))
 }
 
 /// Removes all tags that point to a manifest, some at a time.

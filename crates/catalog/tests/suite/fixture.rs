@@ -77,15 +77,18 @@ impl Fixture {
         Some(Self { catalog, _folder: None, _schema: Some(Schema { url, name }) })
     }
 
-    /// Uploads and commits a blob with a lease until minute `lease`.
+    /// Uploads and commits a blob with a lease until minute `lease`; under a key of its own if the blob's was used.
     pub async fn push_blob(&self, repository: &str, blob: &Blob, lease: i64) {
         self.push_blob_as("alice", repository, blob, lease).await;
     }
 
     pub async fn push_blob_as(&self, identity: &str, repository: &str, blob: &Blob, lease: i64) {
-        let upload = upload(repository, identity);
+        let (upload, mut blob) = (upload(repository, identity), blob.clone());
+        if self.keys_known(std::slice::from_ref(&blob.key)).await.expect("answered") == [true] {
+            blob.key = format!("{}/{}", blob.key, number());
+        }
         self.create_upload(upload.clone()).await.expect("a session opens");
-        let commit = commit(&upload, blob, lease);
+        let commit = commit(&upload, &blob, lease);
         assert!(self.commit_blob(commit).await.expect("a blob is committed"), "the session is there");
     }
 

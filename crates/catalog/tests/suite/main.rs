@@ -3,7 +3,6 @@
 mod blobs;
 mod fixture;
 mod manifests;
-mod model;
 mod outbox;
 mod pages;
 mod races;
