@@ -1,3 +1,39 @@
 //! Black-box proof: conformance, real clients, faults, load and benchmarks.
+//!
+//! One module per subcommand; `harness` is what the client cases stand on.
 
-fn main() {}
+mod cases;
+mod clients;
+mod harness;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::harness::Outcome;
+
+/// Tries a registry from outside, with what people use.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct CommandLine {
+    #[command(subcommand)]
+    trial: Trial,
+}
+
+#[derive(Debug, Subcommand)]
+enum Trial {
+    /// Real clients of both ages: docker, containerd, podman, skopeo, crane, regctl, oras, helm, cosign, …
+    Clients(clients::Options),
+}
+
+fn main() -> ExitCode {
+    let result: Outcome<ExitCode> = match CommandLine::parse().trial {
+        Trial::Clients(options) => clients::run(&options),
+    };
+    result.unwrap_or_else(|failure| {
+        // Nobody can be told that standard error is gone.
+        let _ = writeln!(std::io::stderr(), "larder-trials: {failure}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,101 @@
+//! A trial's own machine: network, processes and mounts of its own, without a virtual one.
+//!
+//! The program starts itself again behind `unshare`. Inside, port 5000 is always free, the only network is
+//! loopback, and the end of the first process is the end of every daemon, bridge and mount, whatever went
+//! wrong. Only the control groups that containers leave behind belong to the machine; [`remove_groups`]
+//! takes them away.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use crate::harness::{During, Failure, Outcome};
+
+/// The parent of all control groups that a trial makes.
+pub const CONTROL_GROUP: &str = "larder-trials";
+
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// Runs this program again, with these arguments, on a machine of its own.
+pub fn run_inside(arguments: &[String]) -> Outcome<ExitCode> {
+    let program = std::env::current_exe()?;
+    let status = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .arg("--")
+        .arg(program)
+        .args(arguments)
+        .process_group(0)
+        .status()
+        .during(|| "cannot start a machine within the machine".to_owned())?;
+    match status.code() {
+        Some(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
+        None => Err(Failure::new(format!("the trial was ended: {status}"))),
+    }
+}
+
+/// Prepares the inner machine: loopback, an empty `/run`, and the folder of new clients as a root.
+pub fn furnish(cache: &Path, work: &Path) -> Outcome {
+    step("ip", &["link", "set", "lo", "up"])?;
+    step("mount", &["-t", "tmpfs", "tmpfs", "/run"])?;
+    let root = cache.join("sid");
+    let path = |inner: &str| root.join(inner).display().to_string();
+    // A container runtime insists on a root that is a mount point.
+    step("mount", &["--bind", &path(""), &path("")])?;
+    step("mount", &["-t", "proc", "proc", &path("proc")])?;
+    step("mount", &["--rbind", "/sys", &path("sys")])?;
+    step("mount", &["--rbind", "/dev", &path("dev")])?;
+    step("mount", &["-t", "tmpfs", "tmpfs", &path("run")])?;
+    step("mount", &["-t", "tmpfs", "tmpfs", &path("tmp")])?;
+    let seen = root.join(work.strip_prefix("/")?);
+    std::fs::create_dir_all(&seen)?;
+    step("mount", &["--bind", &work.display().to_string(), &seen.display().to_string()])
+}
+
+fn step(program: &str, arguments: &[&str]) -> Outcome {
+    let output = Command::new(program).args(arguments).output().during(|| program.to_owned())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(format!("{program} {}: {}", arguments.join(" "), words.trim())))
+}
+
+/// Whether an overlay can be mounted on this folder's file system; if not, layers are copied.
+pub fn overlay_works(work: &Path) -> bool {
+    let base = work.join("overlay-probe");
+    let part = |name: &str| base.join(name);
+    if ["lower", "upper", "work", "merged"].iter().any(|name| std::fs::create_dir_all(part(name)).is_err()) {
+        return false;
+    }
+    let layers = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        part("lower").display(),
+        part("upper").display(),
+        part("work").display()
+    );
+    let merged = part("merged").display().to_string();
+    let works = step("mount", &["-t", "overlay", "overlay", "-o", &layers, &merged]).is_ok();
+    if works {
+        let _ = step("umount", &[&merged]);
+    }
+    works
+}
+
+/// Takes away the control groups that the containers of a finished trial left behind.
+pub fn remove_groups() {
+    let Ok(hierarchies) = std::fs::read_dir(GROUPS) else { return };
+    remove_group(&Path::new(GROUPS).join(CONTROL_GROUP));
+    for hierarchy in hierarchies.flatten() {
+        remove_group(&hierarchy.path().join(CONTROL_GROUP));
+    }
+}
+
+// Depth first, folders only: the files of a control group go with its folder.
+fn remove_group(group: &Path) {
+    let Ok(entries) = std::fs::read_dir(group) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_group(&entry.path());
+    }
+    // A group that something else still uses stays.
+    let _ = std::fs::remove_dir(group);
+}
