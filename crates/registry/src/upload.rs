@@ -318,8 +318,8 @@ impl Registry {
     /// **Invariant 11**: after a failed sync nothing of the file is trusted; the session goes, the client starts from the beginning.
     async fn failed(&self, writing: &mut Writing, error: larder_blobs::Error) -> Error {
         writing.upload = None;
-        if matches!(error, larder_blobs::Error::SyncFailed(_)) {
-            tracing::error!(upload = %writing.row.id, %error, "a sync failed: the upload is discarded");
+        if matches!(error, larder_blobs::Error::SyncFailed(_) | larder_blobs::Error::UploadLost(_)) {
+            tracing::error!(upload = %writing.row.id, %error, "the bytes of an upload are lost: it is discarded");
             if let Err(error) = self.give_up(&writing.row).await {
                 tracing::error!(upload = %writing.row.id, %error, "and could not be removed");
             }
