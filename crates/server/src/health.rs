@@ -24,15 +24,17 @@ pub(crate) fn live() -> Response {
     answer::json(StatusCode::OK, "application/json", &json!({ "status": "ok" }))
 }
 
-/// `/readyz`: the catalog and the disk take writes, space is left, and no drain has begun.
+/// `/readyz`: the catalog and the disk take writes, space is left, and no drain has begun. A server that was told to take no writes is ready without.
 pub(crate) async fn ready(app: &App) -> Response {
     let draining = app.drain.has_begun();
     let readiness = app.health.ask(app).await;
     let says = |check: fn(&Readiness) -> bool| readiness.as_ref().is_some_and(check);
-    let ready = !draining && says(Readiness::is_ready);
+    let read_only = app.registry.settings().read_only;
+    let ready = !draining && (read_only || says(Readiness::is_ready));
     let body = json!({
         "status": if ready { "ready" } else { "not ready" },
         "draining": draining,
+        "read_only": read_only,
         "catalog": says(|readiness| readiness.catalog),
         "store": says(|readiness| readiness.store),
         "space": says(|readiness| readiness.space),

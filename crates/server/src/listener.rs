@@ -129,3 +129,18 @@ fn is_exhaustion(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_descriptors_makes_the_accept_loop_wait_and_a_lost_client_does_not() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS] {
+            assert!(is_exhaustion(&io::Error::from(errno)), "{errno}");
+        }
+        for errno in [Errno::CONNABORTED, Errno::CONNRESET, Errno::INTR] {
+            assert!(!is_exhaustion(&io::Error::from(errno)), "{errno}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
+use http::header::{FORWARDED, HeaderName};
 
 use crate::config::AddressRange;
 
@@ -54,15 +55,42 @@ impl Peer {
         if !is_trusted(own) {
             return Some(own);
         }
-        let hops: Vec<IpAddr> = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|hop| hop.trim().parse().ok())
-            .collect();
+        let hops = hops(headers);
         Some(hops.into_iter().rev().find(|hop| !is_trusted(*hop)).unwrap_or(own))
     }
+}
+
+/// The addresses that proxies wrote down, in the order in which the request passed them: `Forwarded` (RFC 7239) where it is there, else
+/// `X-Forwarded-For`. What is no address ends the chain: nothing before it can be believed.
+fn hops(headers: &HeaderMap) -> Vec<IpAddr> {
+    let standard = headers.contains_key(FORWARDED);
+    let name = if standard { FORWARDED } else { HeaderName::from_static("x-forwarded-for") };
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    let mut hops = Vec::new();
+    for element in lines.flat_map(|line| line.split(',')) {
+        let hop = if standard { forwarded_for(element) } else { Some(element.trim()) };
+        match hop.and_then(address) {
+            Some(hop) => hops.push(hop),
+            None => hops.clear(),
+        }
+    }
+    hops
+}
+
+/// The `for` of one element of `Forwarded`.
+fn forwarded_for(element: &str) -> Option<&str> {
+    element.split(';').find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// An address with or without brackets and port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.split(']').next());
+    let address =
+        bare.unwrap_or(text).parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -82,6 +110,12 @@ mod tests {
         let said = headers("198.51.100.7, 203.0.113.9, 10.0.0.2");
         assert_eq!(proxy.client(&said, &trusted).expect("there is one").to_string(), "203.0.113.9");
         assert_eq!(proxy.client(&said, &[]).expect("there is one").to_string(), "10.0.0.1");
+        let mut standard = HeaderMap::new();
+        let line = "for=198.51.100.7, for=\"[2001:db8::7]:4711\";proto=https, for=10.0.0.2:80";
+        standard.insert(FORWARDED, http::HeaderValue::from_static(line));
+        assert_eq!(proxy.client(&standard, &trusted).expect("there is one").to_string(), "2001:db8::7");
+        let hidden = headers("203.0.113.9, unknown, 10.0.0.2");
+        assert_eq!(proxy.client(&hidden, &trusted).expect("there is one").to_string(), "10.0.0.1");
         let stranger = Peer::tcp("192.0.2.5:4".parse().expect("it is an address"), 1);
         assert_eq!(stranger.client(&said, &trusted).expect("there is one").to_string(), "192.0.2.5");
     }

@@ -140,3 +140,33 @@ pub(crate) fn chain(error: &Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use larder_oci::UploadId;
+
+    use super::*;
+
+    #[test]
+    fn what_the_domain_refuses_gets_the_status_and_headers_that_clients_act_on() {
+        let id = UploadId::from_bytes([7; 16]);
+        for (error, status, code, header) in [
+            (Error::Denied, 403, "DENIED", None),
+            (Error::StorageFull, 507, "STORAGE_FULL", Some(RETRY_AFTER)),
+            (Error::CatalogBehind, 503, "UNAVAILABLE", Some(RETRY_AFTER)),
+            (Error::ReadOnly, 405, "UNSUPPORTED", Some(ALLOW)),
+            (Error::PreconditionFailed { current: None }, 412, "MANIFEST_INVALID", None),
+            (Error::RangeMismatch { id, offset: 5 }, 416, "RANGE_INVALID", None),
+            (Error::UploadUnknown(id), 404, "BLOB_UPLOAD_UNKNOWN", None),
+            (Error::Internal("/srv/secret/path".to_owned()), 500, "UNKNOWN", None),
+        ] {
+            let refusal = Refusal::from(error);
+            assert_eq!((refusal.status.as_u16(), refusal.code.as_str()), (status, code));
+            if let Some(header) = header {
+                assert!(refusal.headers.iter().any(|(name, _)| *name == header), "{code} without {header}");
+            }
+            // **Invariant 13**: the cause is for the log.
+            assert!(!refusal.message.unwrap_or_default().contains("/srv"));
+        }
+    }
+}

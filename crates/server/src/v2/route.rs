@@ -165,4 +165,78 @@ mod tests {
         assert_eq!(class("/v2/a/blobs/uploads/"), "upload");
         assert_eq!(class("/v2/a/blobs/uploads/7d9f7c80-6c41-4b6f-8d3e-2f4a5b6c7d8e/"), "upload");
     }
+
+    /// The one path that a route has.
+    fn canonical(route: &Route) -> String {
+        match route {
+            Route::Base => "/v2/".to_owned(),
+            Route::Catalog => "/v2/_catalog".to_owned(),
+            Route::Extensions => "/v2/_oci/ext/discover".to_owned(),
+            Route::RepositoryExtensions => "repository extensions".to_owned(),
+            Route::Tags(name) => format!("/v2/{name}/tags/list"),
+            Route::Referrers(name, digest) => format!("/v2/{name}/referrers/{digest}"),
+            Route::Manifest(name, reference) => format!("/v2/{name}/manifests/{reference}"),
+            Route::Blob(name, digest) => format!("/v2/{name}/blobs/{digest}"),
+            Route::Uploads(name) => format!("/v2/{name}/blobs/uploads/"),
+            Route::Upload(name, id) => format!("/v2/{name}/blobs/uploads/{id}"),
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever is asked for, it is either refused or the same as its plain form, byte for byte after one decoding.
+        #[test]
+        fn a_path_has_one_form(pieces in proptest::collection::vec(piece(), 1..9)) {
+            let path = format!("/v2/{}", pieces.concat());
+            if let Ok(route) = Route::parse(&path) && route != Route::RepositoryExtensions {
+                let decoded = percent_encoding::percent_decode_str(&path).decode_utf8_lossy().into_owned();
+                let plain = canonical(&route);
+                proptest::prop_assert_eq!(decoded.trim_end_matches('/'), plain.trim_end_matches('/'));
+                proptest::prop_assert!(!plain.contains("//") && !plain.contains(".."));
+                proptest::prop_assert_eq!(Route::parse(&plain).ok(), Some(route));
+            }
+        }
+    }
+
+    fn piece() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::prelude::*;
+        let words = [
+            "a",
+            "team",
+            "model",
+            "/",
+            "/",
+            "/",
+            "//",
+            "..",
+            ".",
+            "%2F",
+            "%2f",
+            "%2e",
+            "%61",
+            "%25",
+            "%00",
+            "%",
+            ";",
+            "blobs",
+            "uploads",
+            "uploads/",
+            "manifests",
+            "tags",
+            "tags/list",
+            "list",
+            "referrers",
+            "latest",
+            "_catalog",
+            "-",
+            "A",
+            "\\",
+            "7d9f7c80-6c41-4b6f-8d3e-2f4a5b6c7d8e",
+        ];
+        prop_oneof![
+            9 => proptest::sample::select(words.to_vec()).prop_map(str::to_owned),
+            1 => Just(format!("sha256:{HEX}")),
+            1 => Just(format!("sha256%3A{HEX}")),
+            1 => "[ -~]{0,3}",
+        ]
+    }
 }

@@ -37,6 +37,7 @@ async fn a_read_only_server_says_why_it_takes_nothing() {
     let world = World::with(Settings { read_only: true, ..testing::settings() }, Config::default()).await;
     let client = world.anonymous();
     client.get("/v2/").await.expect(200);
+    client.get("/readyz").await.expect(200);
     let answer = client.post("/v2/a/blobs/uploads/", "").await;
     answer.expect(405);
     assert_eq!(answer.code(), "UNSUPPORTED");

@@ -4,6 +4,7 @@ mod api;
 mod conformance;
 mod health;
 mod open_state;
+mod requests;
 mod sockets;
 mod v2;
 mod world;

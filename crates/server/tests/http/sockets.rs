@@ -9,7 +9,7 @@ use http::Request;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use larder_registry::{Registry, testing};
-use larder_server::{Config, Drain, Limits, Server};
+use larder_server::{Bound, Config, Drain, Limits, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
@@ -363,6 +363,27 @@ async fn a_second_signal_ends_at_once() {
     serving.drain.begin();
     serving.drain.hasten();
     tokio::time::timeout(Duration::from_secs(2), serving.task).await.expect("it ends").expect("no panic");
+}
+
+/// What the service manager opened is served like what was opened here.
+#[tokio::test]
+async fn a_socket_that_listens_already_is_taken_over() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = socket.local_addr().expect("it has an address");
+    // Queued before the server is there.
+    let mut early = TcpStream::connect(address).await.expect("the kernel takes it");
+    let mut server = Server::new(testing::in_memory().await, Config::default());
+    server.adopt(Bound::tcp(socket).expect("it can be taken over"));
+    server.listen("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    assert_eq!(server.addresses().len(), 2);
+    let addresses = server.addresses().to_vec();
+    let drain = server.drain();
+    let task = tokio::spawn(server.serve());
+    early.write_all(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("it is taken");
+    assert!(head(&mut early).await.starts_with("HTTP/1.1 200"));
+    TcpStream::connect(addresses[1]).await.expect("the other listens too");
+    drain.hasten();
+    task.await.expect("no panic");
 }
 
 #[tokio::test]
