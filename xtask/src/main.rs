@@ -1,5 +1,6 @@
 //! Tasks of the project that are no part of the product: `cargo xtask TASK`.
 
+mod dist;
 mod documents;
 mod task;
 mod tidy;
@@ -25,6 +26,8 @@ enum Task {
     Tidy,
     /// Write the documents that are generated from the code
     Docs,
+    /// Make what people without Rust install: archive, .deb, wheel and image
+    Dist(dist::DistArgs),
     /// Print where each invariant is upheld and which tests name it
     Invariants,
 }
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().task {
         Task::Tidy => tidy::run(),
         Task::Docs => documents::write(),
+        Task::Dist(args) => dist::run(&args),
         Task::Invariants => tidy::print_invariants(),
     };
     match outcome {

@@ -11,7 +11,7 @@ use crate::task::{Result, root};
 pub fn deb(program: &Program, version: &str, completions: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     let data = data(program, completions)?;
     let control = control(&data, program, version)?;
-    let (control, data) = (control.tar_gz("./")?, data.tar_gz("./")?);
+    let (control, data) = (control.tar_gz("")?, data.tar_gz("")?);
     Ok(ar(&[("debian-binary", b"2.0\n"), ("control.tar.gz", &control), ("data.tar.gz", &data)], epoch()))
 }
 
@@ -56,8 +56,11 @@ fn control(data: &Tree, program: &Program, version: &str) -> Result<Tree> {
     let mut tree = Tree::default();
     tree.file("control", 0o644, fields);
     tree.file("conffiles", 0o644, "/etc/larder/larder.toml\n");
-    let sums: String =
-        data.files().filter(|(path, _, _)| !path.starts_with("etc/")).map(|(path, _, bytes)| format!("{}  {path}\n", md5(bytes))).collect();
+    let sums: String = data
+        .files()
+        .filter(|(path, _, _)| !path.starts_with("etc/"))
+        .map(|(path, _, bytes)| format!("{}  {path}\n", md5(bytes)))
+        .collect();
     tree.file("md5sums", 0o644, sums);
     for script in ["postinst", "prerm", "postrm"] {
         tree.copy(script, 0o755, &packaging.join(script))?;
@@ -79,7 +82,8 @@ fn md5(bytes: &[u8]) -> String {
     padded[end..].copy_from_slice(&(bytes.len() as u64 * 8).to_le_bytes());
     let mut state = [0x6745_2301u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
     for block in padded.chunks_exact(64) {
-        let words: Vec<u32> = block.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
+        let words: Vec<u32> =
+            block.chunks_exact(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
         let [mut a, mut b, mut c, mut d] = state;
         for i in 0..64 {
             let (mix, word) = match i / 16 {

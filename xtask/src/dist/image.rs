@@ -95,7 +95,11 @@ fn contents(program: &Path) -> Result<Tree> {
     tree.copy("usr/bin/larder", 0o755, program)?;
     // `docker exec … registry garbage-collect …` stands in many a crontab.
     tree.link("bin/registry", "/usr/bin/larder");
-    tree.file("etc/passwd", 0o644, format!("root:x:0:0:root:/root:/sbin/nologin\nlarder:x:{USER}:{USER}::/:/sbin/nologin\n"));
+    tree.file(
+        "etc/passwd",
+        0o644,
+        format!("root:x:0:0:root:/root:/sbin/nologin\nlarder:x:{USER}:{USER}::/:/sbin/nologin\n"),
+    );
     tree.file("etc/group", 0o644, format!("root:x:0:\nlarder:x:{USER}:\n"));
     tree.file("etc/nsswitch.conf", 0o644, "hosts: files dns\n");
     if let Ok(certificates) = fs::read(CERTIFICATES) {
@@ -167,7 +171,13 @@ mod tests {
 
     #[test]
     fn a_layout_names_every_blob_by_its_digest() {
-        let image = Image { architecture: "amd64", layer: vec![1], layer_tar: vec![2], config: b"{}".to_vec(), manifest: b"{ }".to_vec() };
+        let image = Image {
+            architecture: "amd64",
+            layer: vec![1],
+            layer_tar: vec![2],
+            config: b"{}".to_vec(),
+            manifest: b"{ }".to_vec(),
+        };
         let packed = oci_layout(&[image], "1.0").unwrap();
         let mut archive = tar::Archive::new(packed.as_slice());
         let mut blobs = 0;
