@@ -25,7 +25,12 @@ impl Catalog {
     }
 
     /// The blob as this repository sees it, and what protects it.
-    pub async fn member_blob(&self, repository: &RepositoryName, digest: &Digest, identity: &str) -> Result<Option<MemberBlob>> {
+    pub async fn member_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        identity: &str,
+    ) -> Result<Option<MemberBlob>> {
         let (repository, digest, identity) = (repository.clone(), *digest, identity.to_owned());
         let sql = "SELECT b.key, b.size,
                      CASE WHEN EXISTS (SELECT 1 FROM edges e WHERE e.child_id = m.digest_id AND e.repository_id = m.repository_id) THEN 1 ELSE 0 END,
@@ -72,7 +77,12 @@ impl Catalog {
     }
 
     /// Removes a blob from a repository, unless a manifest there names it. Its bytes go with the next sweep if nothing else holds them.
-    pub async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest, stamp: Stamp) -> Result<DeleteOutcome> {
+    pub async fn delete_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        stamp: Stamp,
+    ) -> Result<DeleteOutcome> {
         let (repository, digest) = (repository.clone(), *digest);
         self.engine().write(Kind::Shrink, move |tx| delete_blob(tx, &repository, &digest, &stamp)).await
     }
@@ -142,7 +152,8 @@ fn delete_blob(tx: &mut Tx<'_>, name: &RepositoryName, wanted: &Digest, stamp: &
     if !tx.any(sql, values![repository, digest])? {
         return Ok(DeleteOutcome::Absent);
     }
-    let sql = "SELECT d.digest FROM edges e JOIN manifests m ON m.id = e.manifest_id JOIN digests d ON d.id = m.digest_id
+    let sql =
+        "SELECT d.digest FROM edges e JOIN manifests m ON m.id = e.manifest_id JOIN digests d ON d.id = m.digest_id
                WHERE e.child_id = $1 AND e.repository_id = $2 LIMIT 1";
     if let Some(parent) = tx.row(sql, values![digest, repository], |row| row.digest(0))? {
         return Ok(DeleteOutcome::InUse { parent });

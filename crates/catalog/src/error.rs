@@ -13,7 +13,9 @@ pub enum Error {
     #[error("the catalog cannot be written: {0}")]
     Fatal(String),
     /// The catalog was written by a newer Larder.
-    #[error("the catalog has schema version {found}, this program knows up to {known}: run the newer larder, or restore the copy made before the migration")]
+    #[error(
+        "the catalog has schema version {found}, this program knows up to {known}: run the newer larder, or restore the copy made before the migration"
+    )]
     Newer {
         /// What the catalog says.
         found: i64,

@@ -39,7 +39,13 @@ pub(crate) fn extend(tx: &mut Tx<'_>, repository: &RepositoryName, identity: &st
 
 impl Catalog {
     /// Protects a member blob for this identity until then. Answers `false` when it is no longer a member: the client has to push it.
-    pub async fn lease(&self, repository: &RepositoryName, digest: &Digest, identity: &str, until: Timestamp) -> Result<bool> {
+    pub async fn lease(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        identity: &str,
+        until: Timestamp,
+    ) -> Result<bool> {
         let (name, wanted, identity) = (repository.clone(), *digest, identity.to_owned());
         let work = move |tx: &mut Tx<'_>| {
             let Some(repository) = lookup::repository(tx, &name, Hold::Share)? else { return Ok(false) };
@@ -57,7 +63,9 @@ impl Catalog {
 
     /// Gives every lease its full term again, at the start of a server: a push that its absence interrupted goes on.
     pub async fn renew_all_leases(&self, until: Timestamp) -> Result<()> {
-        let work = move |tx: &mut Tx<'_>| tx.execute("UPDATE leases SET until = $1 WHERE until < $1", values![until]).map(drop);
+        let work = move |tx: &mut Tx<'_>| {
+            tx.execute("UPDATE leases SET until = $1 WHERE until < $1", values![until]).map(drop)
+        };
         self.engine().write(Kind::Shrink, work).await
     }
 }

@@ -3,10 +3,17 @@
 //! Rows only: this crate must not know stores, bytes of blobs, or HTTP. Each method of [`Catalog`] is one unit of work, one transaction;
 //! the rules that need facts from several tables at once are decided inside it, because only there do they hold.
 
+#[cfg(test)]
+extern crate self as larder_catalog;
+
 mod blobs;
 mod catalog;
 mod engine;
 mod error;
+#[cfg(test)]
+#[allow(dead_code, reason = "shared with the suite, which uses all of it")]
+#[path = "../tests/suite/fixture.rs"]
+mod fixture;
 mod keys;
 mod leases;
 mod lookup;

@@ -98,7 +98,8 @@ pub(crate) fn ensure_digests(tx: &mut Tx<'_>, known: &mut BTreeMap<Digest, Optio
             }
         }
         Tx::Postgres(session) => {
-            let keys: Vec<DigestKey> = known.iter().filter(|(_, id)| id.is_none()).map(|(digest, _)| keys::encode(digest)).collect();
+            let keys: Vec<DigestKey> =
+                known.iter().filter(|(_, id)| id.is_none()).map(|(digest, _)| keys::encode(digest)).collect();
             let slices: Vec<&[u8]> = keys.iter().map(DigestKey::as_slice).collect();
             let sql = "INSERT INTO digests (digest) SELECT d FROM unnest($1::bytea[]) AS d ORDER BY d ON CONFLICT (digest) DO NOTHING RETURNING id, digest";
             let mut rows = session.query(sql, &[Value::from(slices.as_slice())])?;

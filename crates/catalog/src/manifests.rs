@@ -22,7 +22,12 @@ const PULLS: usize = 500;
 
 impl Catalog {
     /// The manifest that a tag or a digest names now.
-    pub async fn manifest(&self, repository: &RepositoryName, reference: &Reference, with_bytes: bool) -> Result<Option<Manifest>> {
+    pub async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        with_bytes: bool,
+    ) -> Result<Option<Manifest>> {
         let (repository, reference) = (repository.clone(), reference.clone());
         let work = move |tx: &mut Tx<'_>| match (&reference, with_bytes) {
             (Reference::Tag(tag), true) => {
@@ -117,7 +122,13 @@ impl Catalog {
 
 fn read(row: &Row<'_>, with_bytes: bool) -> Done<Manifest> {
     let bytes = with_bytes.then(|| row.bytes(4)).transpose()?.map(Bytes::from);
-    Ok(Manifest { digest: row.digest(0)?, media_type: row.text(1)?, size: row.size(2)?, bytes, incomplete: row.flag(3)? })
+    Ok(Manifest {
+        digest: row.digest(0)?,
+        media_type: row.text(1)?,
+        size: row.size(2)?,
+        bytes,
+        incomplete: row.flag(3)?,
+    })
 }
 
 fn referrer(row: &Row<'_>) -> Done<Referrer> {
@@ -136,10 +147,17 @@ fn note_pull(tx: &mut Tx<'_>, (name, digest, at): &(RepositoryName, Digest, Time
     Ok(())
 }
 
-fn delete(tx: &mut Tx<'_>, name: &RepositoryName, wanted: &Digest, lease_until: Timestamp, stamp: &Stamp) -> Done<DeleteOutcome> {
+fn delete(
+    tx: &mut Tx<'_>,
+    name: &RepositoryName,
+    wanted: &Digest,
+    lease_until: Timestamp,
+    stamp: &Stamp,
+) -> Done<DeleteOutcome> {
     let Some(repository) = lookup::repository(tx, name, Hold::Share)? else { return Ok(DeleteOutcome::Absent) };
     let Some(found) = find(tx, repository, wanted)? else { return Ok(DeleteOutcome::Absent) };
-    let sql = "SELECT d.digest FROM edges e JOIN manifests m ON m.id = e.manifest_id JOIN digests d ON d.id = m.digest_id
+    let sql =
+        "SELECT d.digest FROM edges e JOIN manifests m ON m.id = e.manifest_id JOIN digests d ON d.id = m.digest_id
                WHERE e.child_id = $1 AND e.repository_id = $2 AND e.kind = 3 LIMIT 1";
     if let Some(parent) = tx.row(sql, values![found.digest_id, repository], |row| row.digest(0))? {
         return Ok(DeleteOutcome::InUse { parent });
@@ -196,7 +214,8 @@ pub(crate) fn remove(tx: &mut Tx<'_>, place: Place<'_>, found: &Found, removal: 
     }
     tx.execute("DELETE FROM edges WHERE manifest_id = $1", values![found.id])?;
     tx.execute("DELETE FROM manifests WHERE id = $1", values![found.id])?;
-    let sql = "DELETE FROM manifest_bytes WHERE digest_id = $1 AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest_id = $1)";
+    let sql =
+        "DELETE FROM manifest_bytes WHERE digest_id = $1 AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest_id = $1)";
     tx.execute(sql, values![found.digest_id])?;
     for &blob in &found.blobs {
         release(tx, place.id, blob, removal)?;
@@ -207,7 +226,8 @@ pub(crate) fn remove(tx: &mut Tx<'_>, place: Place<'_>, found: &Found, removal: 
 
 /// A blob may have lost its last edge: a full lease begins in the same transaction.
 fn release(tx: &mut Tx<'_>, repository: i64, blob: i64, removal: &Removal<'_>) -> Done<()> {
-    let held = tx.any("SELECT 1 FROM edges WHERE child_id = $1 AND repository_id = $2 LIMIT 1", values![blob, repository])?;
+    let held =
+        tx.any("SELECT 1 FROM edges WHERE child_id = $1 AND repository_id = $2 LIMIT 1", values![blob, repository])?;
     let member = "SELECT 1 FROM memberships WHERE repository_id = $1 AND digest_id = $2";
     if !held && tx.any(member, values![repository, blob])? {
         leases::grant(tx, repository, blob, &removal.stamp.identity, removal.lease_until)?;

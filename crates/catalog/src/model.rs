@@ -51,7 +51,9 @@ impl RepositoryFilter {
             Self::All => true,
             Self::Prefixes(prefixes) => {
                 let name = name.as_str();
-                prefixes.iter().any(|prefix| if prefix.ends_with('/') { name.starts_with(prefix.as_str()) } else { name == prefix })
+                prefixes.iter().any(|prefix| {
+                    if prefix.ends_with('/') { name.starts_with(prefix.as_str()) } else { name == prefix }
+                })
             }
         }
     }

@@ -59,7 +59,13 @@ impl Catalog {
 
     /// Takes up to `limit` jobs of these kinds that may run at `now`, oldest first. Until `lease_until` nobody else gets them; who has neither
     /// finished nor put them off by then has died, and they run again.
-    pub async fn claim_jobs(&self, kinds: &[&str], now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<Job>> {
+    pub async fn claim_jobs(
+        &self,
+        kinds: &[&str],
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>> {
         let kinds: Vec<String> = kinds.iter().map(|&kind| kind.to_owned()).collect();
         let work = move |tx: &mut Tx<'_>| {
             let mut jobs = Vec::new();

@@ -20,7 +20,12 @@ enum Span<'f> {
 }
 
 /// One more than `limit` names of repositories after `after`, in order. Each part of the filter is one range of the index.
-pub(crate) fn names(tx: &mut Tx<'_>, filter: &RepositoryFilter, after: Option<&str>, limit: usize) -> Done<Vec<String>> {
+pub(crate) fn names(
+    tx: &mut Tx<'_>,
+    filter: &RepositoryFilter,
+    after: Option<&str>,
+    limit: usize,
+) -> Done<Vec<String>> {
     let after = after.unwrap_or("");
     let mut names = Vec::new();
     for span in spans(filter) {
@@ -34,7 +39,9 @@ pub(crate) fn names(tx: &mut Tx<'_>, filter: &RepositoryFilter, after: Option<&s
                 tx.rows(sql, values![after, wanted], |row| row.text(0))?
             }
             Span::One(name) if name <= after => continue,
-            Span::One(name) => tx.rows("SELECT name FROM repositories WHERE name = $1", values![name], |row| row.text(0))?,
+            Span::One(name) => {
+                tx.rows("SELECT name FROM repositories WHERE name = $1", values![name], |row| row.text(0))?
+            }
             Span::Under(prefix) => {
                 let end = end_of(prefix);
                 if end.as_str() <= after {
@@ -82,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_filter_becomes_ranges_in_order_without_overlap() {
-        let filter = RepositoryFilter::Prefixes(["b/", "a", "b/c/", "b/x", "a", "b", "a-b"].map(str::to_owned).to_vec());
+        let filter =
+            RepositoryFilter::Prefixes(["b/", "a", "b/c/", "b/x", "a", "b", "a-b"].map(str::to_owned).to_vec());
         let expected = [Span::One("a"), Span::One("a-b"), Span::One("b"), Span::Under("b/")];
         assert_eq!(spans(&filter), expected);
         assert_eq!(spans(&RepositoryFilter::All), [Span::All]);

@@ -88,7 +88,9 @@ fn look(tx: &mut Tx<'_>, repository: i64, push: &PutManifest) -> Done<Known> {
                  (SELECT f.size FROM manifests f WHERE f.repository_id = $1 AND f.digest_id = d.id),
                  (SELECT t.at FROM taken t WHERE t.digest_id = d.id AND t.repository_id = $1), d.digest
                FROM digests d WHERE d.digest = ANY($2)";
-            known.extend(tx.rows(sql, values![repository, keys.as_slice()], |row| Ok((row.digest(4)?, facts_of(row)?)))?);
+            known.extend(
+                tx.rows(sql, values![repository, keys.as_slice()], |row| Ok((row.digest(4)?, facts_of(row)?)))?,
+            );
         }
     }
     Ok(known)
@@ -104,7 +106,8 @@ fn current(tx: &mut Tx<'_>, repository: i64, push: &PutManifest, known: &Known) 
     let Some(tag) = push.tags.first() else {
         return Ok(known.get(&push.digest).and_then(|facts| facts.manifest).map(|_| push.digest));
     };
-    let sql = "SELECT d.digest FROM tags t JOIN digests d ON d.id = t.digest_id WHERE t.repository_id = $1 AND t.name = $2";
+    let sql =
+        "SELECT d.digest FROM tags t JOIN digests d ON d.id = t.digest_id WHERE t.repository_id = $1 AND t.name = $2";
     tx.row(sql, values![repository, tag], |row| row.digest(0))
 }
 
@@ -129,7 +132,11 @@ fn stored_size(kind: EdgeKind, facts: &Facts) -> Option<u64> {
 fn false_size(push: &PutManifest, known: &Known) -> Option<PutManifestOutcome> {
     push.edges.iter().find_map(|edge| {
         let actual = stored_size(edge.kind, known.get(&edge.child)?)?;
-        (actual != edge.size).then_some(PutManifestOutcome::SizeMismatch { child: edge.child, stated: edge.size, actual })
+        (actual != edge.size).then_some(PutManifestOutcome::SizeMismatch {
+            child: edge.child,
+            stated: edge.size,
+            actual,
+        })
     })
 }
 
@@ -177,7 +184,8 @@ fn store(
     if created {
         write_edges(tx, repository, manifest, push, &id_of)?;
         write_referrer(tx, repository, manifest, subject, push)?;
-        let payload = json!({ "digest": push.digest.to_string(), "mediaType": push.media_type, "size": push.bytes.len() });
+        let payload =
+            json!({ "digest": push.digest.to_string(), "mediaType": push.media_type, "size": push.bytes.len() });
         outbox::record(tx, outbox::MANIFEST_PUSHED, Some(&push.repository), &payload, &push.stamp)?;
     }
     let moved = move_tags(tx, repository, own, push, observed)?;
@@ -197,7 +205,14 @@ fn write_bytes(tx: &mut Tx<'_>, own: i64, push: &PutManifest) -> Done<()> {
 }
 
 /// The manifest's row; answers its id and whether it is new in this repository.
-fn write_row(tx: &mut Tx<'_>, repository: i64, own: i64, subject: Option<i64>, incomplete: bool, push: &PutManifest) -> Done<(i64, bool)> {
+fn write_row(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    own: i64,
+    subject: Option<i64>,
+    incomplete: bool,
+    push: &PutManifest,
+) -> Done<(i64, bool)> {
     let size = push.bytes.len() as u64;
     let named: BTreeMap<Digest, u64> =
         push.edges.iter().filter(|edge| edge.kind != EdgeKind::Subject).map(|edge| (edge.child, edge.size)).collect();
@@ -239,7 +254,8 @@ fn write_edges(
     }
     match tx {
         Tx::Sqlite(_) => {
-            let sql = "INSERT INTO edges (manifest_id, child_id, kind, repository_id, size) VALUES ($1, $2, $3, $4, $5)";
+            let sql =
+                "INSERT INTO edges (manifest_id, child_id, kind, repository_id, size) VALUES ($1, $2, $3, $4, $5)";
             for ((child, kind), size) in edges {
                 tx.execute(sql, values![manifest, child, kind, repository, size])?;
             }
@@ -259,7 +275,13 @@ fn write_edges(
 }
 
 /// The subject's list of referrers has the digest in its own index: its pages are in that order.
-fn write_referrer(tx: &mut Tx<'_>, repository: i64, manifest: i64, subject: Option<i64>, push: &PutManifest) -> Done<()> {
+fn write_referrer(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    manifest: i64,
+    subject: Option<i64>,
+    push: &PutManifest,
+) -> Done<()> {
     let Some(subject) = subject else { return Ok(()) };
     let sql = "INSERT INTO referrers (subject_id, repository_id, digest, artifact_type, manifest_id) VALUES ($1, $2, $3, $4, $5)";
     let artifact_type = push.artifact_type.as_deref().unwrap_or_default();

@@ -19,7 +19,12 @@ impl Catalog {
 
     /// Removes a repository with everything in it. The history of its tags stays until it is pruned; blobs that were its members are looked at by the
     /// sweep from `lease_until` on. Answers `false` when there is none.
-    pub async fn remove_repository(&self, repository: &RepositoryName, stamp: Stamp, lease_until: jiff::Timestamp) -> Result<bool> {
+    pub async fn remove_repository(
+        &self,
+        repository: &RepositoryName,
+        stamp: Stamp,
+        lease_until: jiff::Timestamp,
+    ) -> Result<bool> {
         let name = repository.clone();
         self.engine().write(Kind::Shrink, move |tx| remove(tx, &name, &stamp, lease_until)).await
     }
@@ -31,7 +36,12 @@ impl Catalog {
     }
 
     /// Names after `after`, in the order of their bytes.
-    pub async fn repositories(&self, filter: &RepositoryFilter, after: Option<&str>, limit: usize) -> Result<Page<RepositoryName>> {
+    pub async fn repositories(
+        &self,
+        filter: &RepositoryFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<RepositoryName>> {
         let (filter, after) = (filter.clone(), after.map(str::to_owned));
         let work = move |tx: &mut Tx<'_>| {
             let names = names(tx, &filter, after.as_deref(), limit)?;
@@ -65,7 +75,9 @@ impl Catalog {
 
 fn summary(tx: &mut Tx<'_>, name: &RepositoryName) -> Done<Option<RepositorySummary>> {
     let sql = "SELECT id, created_at FROM repositories WHERE name = $1";
-    let Some((id, created)) = tx.row(sql, values![name], |row| Ok((row.int(0)?, row.time(1)?)))? else { return Ok(None) };
+    let Some((id, created)) = tx.row(sql, values![name], |row| Ok((row.int(0)?, row.time(1)?)))? else {
+        return Ok(None);
+    };
     let sql = "SELECT (SELECT COUNT(*) FROM tags WHERE repository_id = $1),
                  (SELECT COUNT(*) FROM manifests WHERE repository_id = $1),
                  (SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM manifests WHERE repository_id = $1),
@@ -94,7 +106,10 @@ fn remove(tx: &mut Tx<'_>, name: &RepositoryName, stamp: &Stamp, lease_until: ji
     let sql = "DELETE FROM referrers WHERE repository_id = $1 AND subject_id IN
                (SELECT subject_id FROM manifests WHERE repository_id = $1 AND subject_id IS NOT NULL)";
     tx.execute(sql, values![id])?;
-    tx.execute("DELETE FROM edges WHERE manifest_id IN (SELECT id FROM manifests WHERE repository_id = $1)", values![id])?;
+    tx.execute(
+        "DELETE FROM edges WHERE manifest_id IN (SELECT id FROM manifests WHERE repository_id = $1)",
+        values![id],
+    )?;
     remove_manifests(tx, id)?;
     let sql = "INSERT INTO sweep_queue (digest_id, repository_id, review_after)
                SELECT digest_id, repository_id, CAST($1 AS BIGINT) FROM memberships WHERE repository_id = $2

@@ -133,7 +133,9 @@ struct Due {
 fn sweep(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Done<SweepBatch> {
     let sql = "SELECT q.repository_id, q.digest_id, d.digest FROM sweep_queue q JOIN digests d ON d.id = q.digest_id
                WHERE q.review_after <= $1 ORDER BY q.review_after LIMIT $2";
-    let due = tx.rows(sql, values![now, limit], |row| Ok(Due { repository: row.int(0)?, digest: row.int(1)?, name: row.digest(2)? }))?;
+    let due = tx.rows(sql, values![now, limit], |row| {
+        Ok(Due { repository: row.int(0)?, digest: row.int(1)?, name: row.digest(2)? })
+    })?;
     hold(tx, &due)?;
     let mut batch = SweepBatch::default();
     for row in &due {
@@ -165,7 +167,10 @@ fn review(tx: &mut Tx<'_>, row: &Due, now: Timestamp, batch: &mut SweepBatch) ->
         return Ok(());
     }
     batch.reviewed += 1;
-    tx.execute("DELETE FROM leases WHERE digest_id = $1 AND repository_id = $2 AND until <= $3", values![row.digest, row.repository, now])?;
+    tx.execute(
+        "DELETE FROM leases WHERE digest_id = $1 AND repository_id = $2 AND until <= $3",
+        values![row.digest, row.repository, now],
+    )?;
     let latest = "SELECT MAX(until) FROM leases WHERE digest_id = $1 AND repository_id = $2";
     if let Some(until) = tx.row(latest, key, |found| found.opt_time(0))?.flatten() {
         batch.kept += 1;
@@ -195,12 +200,15 @@ pub(crate) fn take(tx: &mut Tx<'_>, repository: i64, digest: i64, at: Timestamp)
 
 /// Marks the live blob, if nobody holds the digest any more. A lease elsewhere has its own row in the queue, which comes here again.
 fn condemn(tx: &mut Tx<'_>, row: &Due, batch: &mut SweepBatch) -> Done<()> {
-    let held = "SELECT 1 FROM memberships WHERE digest_id = $1 UNION ALL SELECT 1 FROM leases WHERE digest_id = $1 LIMIT 1";
+    let held =
+        "SELECT 1 FROM memberships WHERE digest_id = $1 UNION ALL SELECT 1 FROM leases WHERE digest_id = $1 LIMIT 1";
     if tx.any(held, values![row.digest])? {
         return Ok(());
     }
     let sql = "UPDATE blobs SET state = 2, review_after = NULL WHERE digest_id = $1 AND state = 0 RETURNING key, size";
-    let gone = tx.rows(sql, values![row.digest], |found| Ok(Blob { digest: row.name, key: found.text(0)?, size: found.size(1)? }))?;
+    let gone = tx.rows(sql, values![row.digest], |found| {
+        Ok(Blob { digest: row.name, key: found.text(0)?, size: found.size(1)? })
+    })?;
     if gone.is_empty() {
         forget_digest(tx, row.digest)?;
     }

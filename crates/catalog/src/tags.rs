@@ -103,7 +103,14 @@ fn changed(
 
 impl Catalog {
     /// Points a tag at a manifest that the repository has. Answers `false` when it has not.
-    pub async fn put_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest, how: &str, stamp: Stamp) -> Result<bool> {
+    pub async fn put_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        how: &str,
+        stamp: Stamp,
+    ) -> Result<bool> {
         let (name, tag, wanted, how) = (repository.clone(), tag.clone(), *digest, how.to_owned());
         let work = move |tx: &mut Tx<'_>| {
             let Some(id) = lookup::repository(tx, &name, Hold::Share)? else { return Ok(false) };
@@ -129,7 +136,12 @@ impl Catalog {
     }
 
     /// Tags after `after`, in the order of their bytes. `None`: there is no such repository.
-    pub async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Option<Page<Tag>>> {
+    pub async fn tags(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Page<Tag>>> {
         let (name, after) = (repository.clone(), after.unwrap_or_default().to_owned());
         let work = move |tx: &mut Tx<'_>| {
             let Some(repository) = lookup::repository(tx, &name, Hold::Look)? else { return Ok(None) };
@@ -141,7 +153,12 @@ impl Catalog {
     }
 
     /// Tags after `after` with their facts.
-    pub async fn tag_rows(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Option<Page<TagRow>>> {
+    pub async fn tag_rows(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Page<TagRow>>> {
         let (name, after) = (repository.clone(), after.unwrap_or_default().to_owned());
         let work = move |tx: &mut Tx<'_>| {
             let Some(repository) = lookup::repository(tx, &name, Hold::Look)? else { return Ok(None) };
@@ -159,13 +176,18 @@ impl Catalog {
     }
 
     /// A tag's moves before the event `before`, the newest first.
-    pub async fn tag_history(&self, repository: &RepositoryName, tag: &Tag, before: Option<i64>, limit: usize) -> Result<Page<TagEvent>> {
+    pub async fn tag_history(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Page<TagEvent>> {
         let (repository, tag, before) = (repository.clone(), tag.clone(), before.unwrap_or(i64::MAX));
         let sql = "SELECT id, name, from_digest, to_digest, how, identity, at, request_id FROM tag_events
                    WHERE repository = $1 AND name = $2 AND id < $3 ORDER BY id DESC LIMIT $4";
-        let work = move |tx: &mut Tx<'_>| {
-            Ok(page(tx.rows(sql, values![&repository, &tag, before, limit + 1], event)?, limit))
-        };
+        let work =
+            move |tx: &mut Tx<'_>| Ok(page(tx.rows(sql, values![&repository, &tag, before, limit + 1], event)?, limit));
         self.engine().read(Kind::Read, work).await
     }
 
@@ -189,7 +211,12 @@ impl Catalog {
 const TAGS: usize = 200;
 
 /// Prunes the history of the next tags; answers after which to go on.
-fn prune_some(tx: &mut Tx<'_>, from: &(String, String), before: Timestamp, keep: usize) -> Done<(u64, Option<(String, String)>)> {
+fn prune_some(
+    tx: &mut Tx<'_>,
+    from: &(String, String),
+    before: Timestamp,
+    keep: usize,
+) -> Done<(u64, Option<(String, String)>)> {
     let (mut at, mut removed) = (from.clone(), 0);
     for _ in 0..TAGS {
         let sql = "SELECT repository, name FROM tag_events WHERE (repository, name) > ($1, $2) ORDER BY repository, name LIMIT 1";

@@ -13,7 +13,8 @@ use crate::{Catalog, Result};
 impl Catalog {
     /// Registers a session.
     pub async fn create_upload(&self, upload: Upload) -> Result<()> {
-        let sql = "INSERT INTO uploads (id, repository, identity, algorithm, durable, hash_state, started_at, touched_at)
+        let sql =
+            "INSERT INTO uploads (id, repository, identity, algorithm, durable, hash_state, started_at, touched_at)
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         let work = move |tx: &mut Tx<'_>| {
             let algorithm = i64::from(keys::algorithm_number(upload.algorithm));
@@ -108,7 +109,9 @@ fn read(row: &Row<'_>) -> Done<Upload> {
     let id = row.bytes(0)?;
     let number = row.int(3)?;
     Ok(Upload {
-        id: <[u8; 16]>::try_from(id.as_slice()).map(UploadId::from_bytes).map_err(|_| unreadable("upload id", format!("{id:02x?}")))?,
+        id: <[u8; 16]>::try_from(id.as_slice())
+            .map(UploadId::from_bytes)
+            .map_err(|_| unreadable("upload id", format!("{id:02x?}")))?,
         repository: row.repository(1)?,
         identity: row.text(2)?,
         algorithm: keys::algorithm(number).ok_or_else(|| unreadable("algorithm", number))?,

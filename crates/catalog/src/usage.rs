@@ -15,10 +15,26 @@ impl Catalog {
 
 fn usage(tx: &mut Tx<'_>, now: Timestamp) -> Done<UsageTotals> {
     Ok(UsageTotals {
-        live: pair(tx, "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE state = 0", values![])?,
-        leaving: pair(tx, "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE state IN (1, 2)", values![])?,
-        quarantined: pair(tx, "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE state = 3", values![])?,
-        manifests: pair(tx, "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(bytes)), 0) AS BIGINT) FROM manifest_bytes", values![])?,
+        live: pair(
+            tx,
+            "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE state = 0",
+            values![],
+        )?,
+        leaving: pair(
+            tx,
+            "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE state IN (1, 2)",
+            values![],
+        )?,
+        quarantined: pair(
+            tx,
+            "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs WHERE state = 3",
+            values![],
+        )?,
+        manifests: pair(
+            tx,
+            "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(bytes)), 0) AS BIGINT) FROM manifest_bytes",
+            values![],
+        )?,
         unreferenced: pair(
             tx,
             "SELECT COUNT(*), CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM blobs b WHERE b.state = 0

@@ -38,7 +38,9 @@ impl Catalog {
     /// For each key, whether a row in any state knows it.
     pub async fn keys_known(&self, keys: &[String]) -> Result<Vec<bool>> {
         let keys = keys.to_vec();
-        let work = move |tx: &mut Tx<'_>| keys.iter().map(|key| tx.any("SELECT 1 FROM blobs WHERE key = $1", values![key])).collect();
+        let work = move |tx: &mut Tx<'_>| {
+            keys.iter().map(|key| tx.any("SELECT 1 FROM blobs WHERE key = $1", values![key])).collect()
+        };
         self.engine().read(Kind::Snapshot, work).await
     }
 
@@ -150,7 +152,7 @@ fn quarantine_manifest(tx: &mut Tx<'_>, digest: &Digest, stamp: &Stamp) -> Done<
     let sql = dialect!(
         tx,
         "SELECT r.id, r.name FROM digests d JOIN manifests m ON m.digest_id = d.id
-         JOIN repositories r ON r.id = m.repository_id WHERE d.digest = $1 ORDER BY r.name",
+         JOIN repositories r ON r.id = m.repository_id WHERE d.digest = $1",
         " FOR KEY SHARE OF r"
     );
     let key = keys::encode(digest);

@@ -25,7 +25,9 @@ impl Ballast {
     /// The file beside `catalog`; made now if space allows.
     pub fn beside(catalog: &Path, size: u64) -> Self {
         let mut ballast = Self { path: catalog.with_extension("ballast"), size, spent: None };
-        if size > 0 && let Err(error) = ballast.fill() {
+        if size > 0
+            && let Err(error) = ballast.fill()
+        {
             tracing::warn!(%error, bytes = size, "no space for the catalog's reserve: a full disk will stop deletes too");
         }
         ballast
@@ -38,7 +40,9 @@ impl Ballast {
     /// Gives the reserve back to the file system.
     pub fn release(&mut self) {
         if self.spent.replace(Instant::now()).is_none() {
-            tracing::error!("the catalog's disk is full: its reserve is released, pushes are refused until there is space again");
+            tracing::error!(
+                "the catalog's disk is full: its reserve is released, pushes are refused until there is space again"
+            );
         }
         if let Err(error) = std::fs::remove_file(&self.path)
             && error.kind() != io::ErrorKind::NotFound

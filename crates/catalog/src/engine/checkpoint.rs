@@ -54,7 +54,10 @@ impl Checkpoint {
             }
             let still = self.health.wal_bytes();
             if still > ALARM && !alarmed {
-                tracing::error!(bytes = still, "the catalog's log does not shrink: a read holds it, or the disk is too slow");
+                tracing::error!(
+                    bytes = still,
+                    "the catalog's log does not shrink: a read holds it, or the disk is too slow"
+                );
             }
             alarmed = still > ALARM;
         }
@@ -62,7 +65,9 @@ impl Checkpoint {
 
     fn checkpoint(&self, sql: &str) {
         // Answers (busy, pages in the log, pages moved).
-        let outcome = self.connection.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+        let outcome = self
+            .connection
+            .query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
         match outcome {
             Ok((busy, pages, moved)) => {
                 tracing::debug!(busy, pages, moved, "checkpoint");

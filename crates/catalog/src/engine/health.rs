@@ -64,7 +64,10 @@ impl Health {
             first
         });
         if first {
-            tracing::error!(reason = message, "the catalog cannot be written: this process must end and recover at its next start");
+            tracing::error!(
+                reason = message,
+                "the catalog cannot be written: this process must end and recover at its next start"
+            );
         }
     }
 

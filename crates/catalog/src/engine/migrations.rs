@@ -43,7 +43,10 @@ pub(super) fn apply(tx: &mut Tx<'_>, steps: &[&Migration]) -> Done<()> {
         let sum = checksum(step.text);
         let now = jiff::Timestamp::now();
         let values = values![step.version, step.name, &sum, now];
-        tx.execute("INSERT INTO schema_migrations (version, name, sha256, applied_at) VALUES ($1, $2, $3, $4)", values)?;
+        tx.execute(
+            "INSERT INTO schema_migrations (version, name, sha256, applied_at) VALUES ($1, $2, $3, $4)",
+            values,
+        )?;
     }
     let store = uuid::Uuid::new_v4().to_string();
     let sql = "INSERT INTO meta (key, value) VALUES ('store_id', $1) ON CONFLICT (key) DO NOTHING";
@@ -59,7 +62,10 @@ pub(super) fn require_current(tx: &mut Tx<'_>, known: &'static [Migration]) -> D
     match compare(&applied, known)?.first() {
         None => Ok(()),
         Some(step) => {
-            let text = format!("schema step {} ({}) is to be taken first: start once without read-only", step.version, step.name);
+            let text = format!(
+                "schema step {} ({}) is to be taken first: start once without read-only",
+                step.version, step.name
+            );
             Err(Fault::Error(Error::Database(text)))
         }
     }

@@ -34,7 +34,8 @@ pub(crate) struct Session {
 
 /// Migrates the database at `url` and starts the threads.
 pub(crate) fn open(url: &str, options: &Options, known: &'static [Migration]) -> Result<Engine> {
-    let mut config: Config = url.parse().map_err(|_| Error::Database("this is not the address of a PostgreSQL database".to_owned()))?;
+    let mut config: Config =
+        url.parse().map_err(|_| Error::Database("this is not the address of a PostgreSQL database".to_owned()))?;
     config.application_name("larder");
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(Duration::from_secs(10));
@@ -77,7 +78,9 @@ impl Session {
     fn connect(config: &Config, options: &Options) -> Result<Self> {
         let mut client = config.connect(NoTls).map_err(|error| self::error(&error))?;
         let wait = options.busy_timeout.as_millis();
-        client.batch_execute(&format!("SET lock_timeout = {wait}; SET client_min_messages = warning")).map_err(|error| self::error(&error))?;
+        client
+            .batch_execute(&format!("SET lock_timeout = {wait}; SET client_min_messages = warning"))
+            .map_err(|error| self::error(&error))?;
         Ok(Self { client, statements: HashMap::new() })
     }
 

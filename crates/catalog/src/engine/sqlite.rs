@@ -56,7 +56,15 @@ pub(crate) fn open(path: &Path, options: &Options, known: &'static [Migration]) 
     let (reads, mut threads) = start_readers(path, options)?;
     threads.push(start("catalog-writer", move || writer.run())?);
     threads.push(start("catalog-checkpoint", move || mover.run())?);
-    Ok(Engine { writes, reads, threads: Mutex::new(threads), health, migration_copy, is_postgres: false, read_only: false })
+    Ok(Engine {
+        writes,
+        reads,
+        threads: Mutex::new(threads),
+        health,
+        migration_copy,
+        is_postgres: false,
+        read_only: false,
+    })
 }
 
 /// A catalog that lives as long as its threads. One connection serves reads and writes.
@@ -77,7 +85,15 @@ pub(crate) fn open_memory(options: &Options, known: &'static [Migration]) -> Res
     };
     let threads = Mutex::new(vec![start("catalog-writer", move || writer.run())?]);
     let (writes, reads) = (Arc::clone(&queue), queue);
-    Ok(Engine { writes, reads, threads, health, migration_copy: None, is_postgres: false, read_only: options.read_only })
+    Ok(Engine {
+        writes,
+        reads,
+        threads,
+        health,
+        migration_copy: None,
+        is_postgres: false,
+        read_only: options.read_only,
+    })
 }
 
 fn open_read_only(path: &Path, options: &Options, known: &'static [Migration]) -> Result<Engine> {
@@ -117,7 +133,9 @@ fn connect_to_read(path: &Path, options: &Options) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(options.busy_timeout).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY").map_err(failed)?;
+    connection
+        .execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY")
+        .map_err(failed)?;
     Ok(connection)
 }
 
@@ -141,7 +159,9 @@ fn configure(connection: &Connection, options: &Options) -> Done<()> {
 fn prepare_file(connection: &Connection) -> Done<()> {
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(Fault::Error(Error::Database(format!("the catalog's file system does not allow WAL (it says {mode})"))));
+        return Err(Fault::Error(Error::Database(format!(
+            "the catalog's file system does not allow WAL (it says {mode})"
+        ))));
     }
     expect(connection, "PRAGMA auto_vacuum", 2)
 }

@@ -59,7 +59,8 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Done<T> + Send> Unit for Pending<T, F> {
         self.value = None;
         // A panic is this unit's fault alone: the thread and the units beside it go on.
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
-        self.value = Some(outcome.unwrap_or_else(|_| Err(Fault::Error(Error::Database("a unit of work panicked".to_owned()))))?);
+        self.value =
+            Some(outcome.unwrap_or_else(|_| Err(Fault::Error(Error::Database("a unit of work panicked".to_owned()))))?);
         Ok(())
     }
 

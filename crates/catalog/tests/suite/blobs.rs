@@ -1,5 +1,7 @@
 //! Committing, mounting, leasing and deleting blobs.
 
+use std::slice::from_ref;
+
 use larder_catalog::model::{Blob, DeleteOutcome, MemberBlob, MountSource, RepositoryFilter};
 use larder_oci::Digest;
 
@@ -64,10 +66,13 @@ async fn a_pushed_again_blob_takes_over_and_the_old_key_leaves_later(f: Fixture)
         assert_eq!(member.blob, new, "one live row serves every member");
     }
     assert!(f.sweep(at(59), 100).await.expect("a sweep").condemned.is_empty());
-    assert_eq!(f.keys_known(&[old.key.clone(), new.key.clone(), "other".to_owned()]).await.expect("answered"), [true, true, false]);
+    assert_eq!(
+        f.keys_known(&[old.key.clone(), new.key.clone(), "other".to_owned()]).await.expect("answered"),
+        [true, true, false]
+    );
     // Both leases are over at minute 70: by then the older key has gone first.
     f.push(manifest("b", 1, vec![layer(&new)], &["t"])).await;
-    assert_eq!(f.sweep_all(75).await, [old.clone()]);
+    assert_eq!(f.sweep_all(75).await, from_ref(&old));
     assert_eq!(f.keys_known(&[old.key, new.key.clone()]).await.expect("answered"), [false, true]);
     assert_eq!(f.member_blob(&name("b"), &new.digest, "x").await.expect("answered").expect("a member").blob, new);
 }
@@ -94,7 +99,7 @@ async fn a_mount_needs_membership_in_its_source(f: Fixture) {
     assert_eq!(member.leased_until, Some(at(60)));
     assert!(f.sweep_all(20).await.is_empty(), "the mount's lease holds the bytes");
     assert!(!f.is_member("a", &b.digest).await);
-    assert_eq!(f.sweep_all(60).await, [b.clone()]);
+    assert_eq!(f.sweep_all(60).await, from_ref(&b));
     assert_eq!(mount(&f, "to", &b.digest, &source).await, None);
 }
 
@@ -116,7 +121,9 @@ async fn a_lease_is_for_members_and_never_shortened(f: Fixture) {
     let b = blob(1);
     f.push_blob("a", &b, 60).await;
     assert!(f.lease(&name("a"), &b.digest, "alice", at(30)).await.expect("answered"));
-    let until = async |who: &str| f.member_blob(&name("a"), &b.digest, who).await.expect("answered").expect("a member").leased_until;
+    let until = async |who: &str| {
+        f.member_blob(&name("a"), &b.digest, who).await.expect("answered").expect("a member").leased_until
+    };
     assert_eq!(until("alice").await, Some(at(60)));
     assert!(f.lease(&name("a"), &b.digest, "alice", at(90)).await.expect("answered"));
     assert!(f.lease(&name("a"), &b.digest, "bob", at(100)).await.expect("answered"));
@@ -132,7 +139,8 @@ async fn a_blob_that_a_manifest_names_cannot_be_deleted(f: Fixture) {
     f.push_blob("b", &b, 60).await;
     let push = manifest("a", 1, vec![layer(&b)], &[]);
     f.push(push.clone()).await;
-    let delete = async |repository: &str| f.delete_blob(&name(repository), &b.digest, stamp(2)).await.expect("answered");
+    let delete =
+        async |repository: &str| f.delete_blob(&name(repository), &b.digest, stamp(2)).await.expect("answered");
     assert_eq!(delete("a").await, DeleteOutcome::InUse { parent: push.digest });
     assert_eq!(delete("b").await, DeleteOutcome::Deleted, "an edge holds in its own repository only");
     assert_eq!(delete("b").await, DeleteOutcome::Absent);

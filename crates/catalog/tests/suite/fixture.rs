@@ -57,7 +57,8 @@ impl Fixture {
     pub async fn disk() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let options = Options { ballast: 0, ..Options::default() };
-        let catalog = Catalog::open_sqlite(&folder.path().join("catalog.db"), &options).await.expect("a catalog on disk opens");
+        let catalog =
+            Catalog::open_sqlite(&folder.path().join("catalog.db"), &options).await.expect("a catalog on disk opens");
         Self { catalog, _folder: Some(folder), _schema: None }
     }
 

@@ -3,6 +3,7 @@
 mod blobs;
 mod fixture;
 mod manifests;
+mod model;
 mod outbox;
 mod pages;
 mod races;

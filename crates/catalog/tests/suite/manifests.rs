@@ -112,7 +112,8 @@ async fn absent_targets_are_refused_named_or_accepted(f: Fixture) {
     let refused = f.put_manifest(push.clone()).await.expect("answered");
     assert_eq!(refused, PutManifestOutcome::Missing(vec![absent.digest]));
     let warned = f.put_manifest(PutManifest { sparse: Sparse::Warn, ..push.clone() }).await.expect("answered");
-    let expected = PutManifestOutcome::Stored { created: true, missing: vec![absent.digest], moved: vec![(tag("t"), None)] };
+    let expected =
+        PutManifestOutcome::Stored { created: true, missing: vec![absent.digest], moved: vec![(tag("t"), None)] };
     assert_eq!(warned, expected);
     assert!(pull(&f, "a", "t").await.expect("a manifest").incomplete);
     let accepted = f.put_manifest(PutManifest { sparse: Sparse::Accept, ..push.clone() }).await.expect("answered");
@@ -288,6 +289,7 @@ async fn an_index_counts_as_pulled_when_a_child_was(f: Fixture) {
     let inner = manifest("a", 1, vec![], &[]);
     f.push(inner.clone()).await;
     f.push(manifest("a", 2, vec![child(&inner)], &["t"])).await;
-    let pulls = [(name("a"), inner.digest, at(5)), (name("gone"), inner.digest, at(6)), (name("a"), inner.digest, at(4))];
+    let pulls =
+        [(name("a"), inner.digest, at(5)), (name("gone"), inner.digest, at(6)), (name("a"), inner.digest, at(4))];
     f.pulled(&pulls).await.expect("written down");
 }

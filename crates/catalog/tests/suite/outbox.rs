@@ -50,8 +50,7 @@ async fn done_jobs_and_old_events_are_pruned(f: Fixture) {
     assert_eq!(f.prune_jobs(at(5)).await.expect("pruned"), 0);
     assert_eq!(f.prune_jobs(at(6)).await.expect("pruned"), 1);
     for n in 0..4 {
-        let minute = i64::try_from(n).expect("small");
-        f.create_repository(&name(&format!("r{n}")), stamp(minute)).await.expect("made");
+        f.create_repository(&name(&format!("r{n}")), stamp(n)).await.expect("made");
     }
     assert_eq!(f.prune_events(at(2)).await.expect("pruned"), 2);
     let left = f.events(0, 9).await.expect("events").items;

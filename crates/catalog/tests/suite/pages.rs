@@ -17,7 +17,9 @@ async fn tags_come_in_the_order_of_bytes_and_go_on_after_any_text(f: Fixture) {
     f.push(manifest("a", 1, vec![], &all)).await;
     all.sort_unstable();
     let expected: Vec<_> = all.iter().map(|text| tag(text)).collect();
-    let list = async |after: Option<&str>, limit| f.tags(&name("a"), after, limit).await.expect("listed").expect("the repository");
+    let list = async |after: Option<&str>, limit| {
+        f.tags(&name("a"), after, limit).await.expect("listed").expect("the repository")
+    };
     let page = list(None, 100).await;
     assert_eq!((page.items, page.more), (expected.clone(), false));
     let page = list(None, all.len()).await;
@@ -52,7 +54,8 @@ async fn a_list_does_not_lose_or_repeat_what_was_there_throughout(f: Fixture) {
         let new = format!("t{:03}x", seen.len() - 3);
         f.push(manifest("a", 1, vec![], &[&new])).await;
     }
-    let stayed: Vec<_> = seen.iter().filter(|tag| !tag.as_str().ends_with('x')).map(|tag| tag.as_str().to_owned()).collect();
+    let stayed: Vec<_> =
+        seen.iter().filter(|tag| !tag.as_str().ends_with('x')).map(|tag| tag.as_str().to_owned()).collect();
     assert_eq!(stayed, names);
 }
 
@@ -106,7 +109,8 @@ async fn referrers_come_in_the_order_of_digests_with_and_without_a_type(f: Fixtu
     let every: Vec<Digest> = all.iter().map(|(digest, _)| *digest).collect();
     assert_eq!(list(None, None, 9).await, (every.clone(), false));
     assert_eq!(list(None, Some(&every[3]), 3).await, (every[4..7].to_vec(), true));
-    let some: Vec<Digest> = all.iter().filter(|(_, kind)| *kind == "application/sbom").map(|(digest, _)| *digest).collect();
+    let some: Vec<Digest> =
+        all.iter().filter(|(_, kind)| *kind == "application/sbom").map(|(digest, _)| *digest).collect();
     assert_eq!(list(Some("application/sbom"), None, 2).await, (some[..2].to_vec(), true));
     assert_eq!(list(Some("application/sbom"), Some(&some[1]), 2).await, (some[2..].to_vec(), false));
     assert_eq!(list(Some("application/none"), None, 2).await, (vec![], false));

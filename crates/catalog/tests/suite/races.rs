@@ -59,7 +59,9 @@ async fn no_acknowledged_manifest_loses_a_blob_to_the_sweep(f: Fixture) {
                         PutManifestOutcome::Missing(_) => refused += 1,
                         other => panic!("{other:?}"),
                     }
-                    if n % 5 == 4 && let Some((push, _)) = stored.pop() {
+                    if n % 5 == 4
+                        && let Some((push, _)) = stored.pop()
+                    {
                         catalog.delete_manifest(&name("a"), &push.digest, at(50), stamp(1)).await.expect("deleted");
                     }
                 }
@@ -138,7 +140,9 @@ async fn pushes_and_removals_of_a_repository_leave_no_row_without_bytes(f: Fixtu
                     catalog.put_manifest(push.clone()).await.expect("pushed");
                     let shared = PutManifest { repository: name("shared"), ..push.clone() };
                     catalog.put_manifest(shared).await.expect("pushed");
-                    let got = catalog.manifest(&name(&mine), &push.digest.to_string().parse().expect("a reference"), true).await;
+                    let got = catalog
+                        .manifest(&name(&mine), &push.digest.to_string().parse().expect("a reference"), true)
+                        .await;
                     assert_eq!(got.expect("answered").expect("an acknowledged manifest").bytes, Some(push.bytes));
                     if n % 2 == task % 2 {
                         catalog.remove_repository(&name("shared"), stamp(1), at(9)).await.expect("answered");

@@ -48,7 +48,9 @@ async fn a_removed_repository_takes_everything_but_its_history(f: Fixture) {
     signature.subject = Some(subject.digest);
     f.push(signature).await;
     let kept = manifest("b", 1, vec![layer(&shared)], &["t"]);
-    f.put_manifest(larder_catalog::model::PutManifest { sparse: larder_catalog::model::Sparse::Accept, ..kept }).await.expect("pushed");
+    f.put_manifest(larder_catalog::model::PutManifest { sparse: larder_catalog::model::Sparse::Accept, ..kept })
+        .await
+        .expect("pushed");
     assert!(f.remove_repository(&name("a"), stamp(5), at(50)).await.expect("answered"));
     assert!(!f.is_member("a", &own.digest).await);
     assert_eq!(f.tags(&name("a"), None, 9).await.expect("listed"), None);
@@ -94,7 +96,10 @@ async fn the_generation_counts_up_beyond_what_the_store_has_seen(f: Fixture) {
     let now = f.identity().await.expect("an identity");
     assert_eq!((now.store_id, now.generation), (first.store_id, 43));
     let other = Fixture::memory().await;
-    assert_ne!(other.identity().await.expect("an identity").store_id, f.identity().await.expect("an identity").store_id);
+    assert_ne!(
+        other.identity().await.expect("an identity").store_id,
+        f.identity().await.expect("an identity").store_id
+    );
 }
 
 async fn the_catalog_takes_writes(f: Fixture) {

@@ -17,7 +17,9 @@ async fn a_tag_moves_only_to_a_manifest_of_its_repository(f: Fixture) {
     f.push(one.clone()).await;
     f.push(two.clone()).await;
     f.push(manifest("b", 3, vec![], &[])).await;
-    let put = async |digest: &larder_oci::Digest| f.put_tag(&name("a"), &tag("t"), digest, "retag", stamp(5)).await.expect("answered");
+    let put = async |digest: &larder_oci::Digest| {
+        f.put_tag(&name("a"), &tag("t"), digest, "retag", stamp(5)).await.expect("answered")
+    };
     assert!(put(&two.digest).await);
     assert!(!put(&digest(1_000_003)).await, "another repository's manifest");
     assert!(!put(&digest(4)).await);
@@ -44,7 +46,8 @@ async fn a_deleted_tag_leaves_its_manifest(f: Fixture) {
 
 async fn history_is_paged_from_the_newest(f: Fixture) {
     for n in 0..5 {
-        f.push(PutManifest { stamp: stamp(i64::try_from(n).expect("small")), ..manifest("a", n, vec![], &["t"]) }).await;
+        f.push(PutManifest { stamp: stamp(i64::try_from(n).expect("small")), ..manifest("a", n, vec![], &["t"]) })
+            .await;
     }
     let page = f.tag_history(&name("a"), &tag("t"), None, 2).await.expect("history");
     assert!(page.more);

@@ -23,7 +23,10 @@ async fn a_quarantined_blob_is_absent_until_it_is_pushed_again(f: Fixture) {
     assert!(!f.is_member("a", &bad.digest).await);
     assert!(!f.lease(&name("a"), &bad.digest, "alice", at(9)).await.expect("answered"));
     let push = manifest("a", 1, vec![layer(&bad)], &[]);
-    let refused = f.put_manifest(larder_catalog::model::PutManifest { sparse: larder_catalog::model::Sparse::Accept, ..push.clone() });
+    let refused = f.put_manifest(larder_catalog::model::PutManifest {
+        sparse: larder_catalog::model::Sparse::Accept,
+        ..push.clone()
+    });
     assert_eq!(refused.await.expect("answered"), PutManifestOutcome::Missing(vec![bad.digest]));
     assert_eq!(f.usage(at(5)).await.expect("answered").quarantined, (1, bad.size));
     f.push_blob("b", &bad.clone_with_key("third"), 600).await;
@@ -49,7 +52,8 @@ async fn a_missing_blob_is_forgotten_everywhere(f: Fixture) {
     assert!(!f.is_member("a", &lost.digest).await);
     assert_eq!(f.keys_known(std::slice::from_ref(&lost.key)).await.expect("answered"), [false]);
     let push = manifest("a", 2, vec![layer(&lost)], &[]);
-    let refused = f.put_manifest(larder_catalog::model::PutManifest { sparse: larder_catalog::model::Sparse::Accept, ..push });
+    let refused =
+        f.put_manifest(larder_catalog::model::PutManifest { sparse: larder_catalog::model::Sparse::Accept, ..push });
     assert_eq!(refused.await.expect("answered"), PutManifestOutcome::Missing(vec![lost.digest]));
     let again = lost.clone_with_key("again");
     f.push_blob("a", &again, 600).await;
@@ -81,7 +85,8 @@ async fn a_quarantined_manifest_is_gone_with_its_tags_and_heals_by_a_push(f: Fix
     f.push(index.clone()).await;
     assert!(f.quarantine_manifest(&push.digest, stamp(20)).await.expect("answered"));
     assert!(!f.quarantine_manifest(&push.digest, stamp(20)).await.expect("answered"));
-    let pull = async |text: &str| f.manifest(&name("a"), &text.parse().expect("a reference"), true).await.expect("answered");
+    let pull =
+        async |text: &str| f.manifest(&name("a"), &text.parse().expect("a reference"), true).await.expect("answered");
     assert_eq!(pull("t").await, None);
     assert!(pull("i").await.is_some());
     let history = f.tag_history(&name("a"), &tag("t"), None, 9).await.expect("history").items;
@@ -109,7 +114,8 @@ async fn affected_tags_go_up_through_indexes(f: Fixture) {
         rows.sort_by_key(|row| row.tag.clone());
         rows
     };
-    let row = |text: Option<&str>, manifest: Digest| AffectedTag { repository: name("a"), tag: text.map(tag), manifest };
+    let row =
+        |text: Option<&str>, manifest: Digest| AffectedTag { repository: name("a"), tag: text.map(tag), manifest };
     let up = [
         row(None, inner.digest),
         row(Some("index"), index.digest),
