@@ -74,8 +74,11 @@ pub struct Outcome {
     pub names: Vec<Result<Arrived>>,
 }
 
-/// Destinations of references, one per repository, and for each reference where its result will be: (destination, name).
-pub fn destinations(client: &Client, references: &[ImageReference]) -> Result<(Vec<Destination>, Vec<(usize, usize)>)> {
+/// Where the result of a reference will be: the positions of its destination and of its name there.
+pub type Position = (usize, usize);
+
+/// Destinations of references, one per repository, and for each reference where its result will be.
+pub fn destinations(client: &Client, references: &[ImageReference]) -> Result<(Vec<Destination>, Vec<Position>)> {
     let mut all: Vec<Destination> = Vec::new();
     let mut places = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
@@ -107,7 +110,7 @@ pub async fn transfer(
             layer.media_type
         ));
     }
-    let lanes = destinations.iter().map(|destination| Lane::new(destination)).collect();
+    let lanes = destinations.iter().map(Lane::new).collect();
     let run = Run { source, graph: &graph, lanes, options, progress };
     join_all(run.lanes.iter().map(|lane| async {
         if let Err(error) = lane.target.prepare(&graph).await {

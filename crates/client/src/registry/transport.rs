@@ -12,7 +12,7 @@ use reqwest::{Response, Url};
 
 use super::auth::{Authenticator, Scopes};
 use super::{origin, reply};
-use crate::backoff::{Backoff, Policy};
+use crate::backoff::Backoff;
 use crate::challenge;
 use crate::credentials::{Credentials, canonical_host};
 use crate::error::{Error, Result, chain};
@@ -21,6 +21,8 @@ use crate::pieces::Watch;
 
 /// Redirects that are followed before giving up.
 const HOPS: usize = 8;
+/// How often a host is asked that has never answered.
+const BLIND_TRIES: u32 = 3;
 
 /// One registry and what is known of it.
 pub(crate) struct Host {
@@ -79,14 +81,18 @@ impl Host {
 
     /// Sends `call`, again after failures that pass. The answer is whatever is not such a failure, also a 404.
     pub(crate) async fn call(&self, call: &Call) -> Result<Response> {
-        let mut backoff = Backoff::new(self.retry_policy());
+        let mut backoff = Backoff::new(self.options.retry);
+        let mut tries = 0;
         loop {
+            tries += 1;
             let error = match self.call_once(call).await {
                 Ok(response) if !is_transient(response.status().as_u16()) => return Ok(response),
                 Ok(response) => reply::into_error(response, &call.subject).await,
                 Err(error) => error,
             };
-            let Some(wait) = backoff.after(&error) else { return Err(error) };
+            // A host that never answered is more likely wrong than busy.
+            let hopeless = tries >= BLIND_TRIES && !self.reached.load(Ordering::Relaxed);
+            let Some(wait) = backoff.after(&error).filter(|_| !hopeless) else { return Err(error) };
             tracing::debug!(subject = %call.subject, %error, ?wait, "trying again");
             tokio::time::sleep(wait).await;
         }
@@ -198,16 +204,6 @@ impl Host {
     pub(crate) fn unreachable(&self, cause: String) -> Error {
         Error::Unreachable { host: self.name.clone(), cause }
     }
-
-    /// A host that never answered is more likely wrong than busy.
-    fn retry_policy(&self) -> Policy {
-        let policy = self.options.retry;
-        if self.reached.load(Ordering::Relaxed) {
-            policy
-        } else {
-            Policy { attempts: policy.attempts.min(3), ..policy }
-        }
-    }
 }
 
 fn is_transient(status: u16) -> bool {
@@ -286,6 +282,8 @@ impl Hosts {
             .http1_only()
             .retry(reqwest::retry::never())
             .tcp_nodelay(true)
+            // The watch on every transfer decides, not the kernel: a registry may take its time to read.
+            .tcp_user_timeout(self.options.answer + self.options.idle)
             .connect_timeout(std::time::Duration::from_secs(15));
         if local {
             builder = builder.no_proxy();

@@ -1,6 +1,6 @@
 //! Sending a blob: a session, streamed bytes, and the truth about how far they came after every cut (specification, "Pushing blobs").
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
@@ -58,11 +58,22 @@ impl Upload {
     /// piece. After an error [`Upload::refresh`] tells where to go on.
     pub async fn send(&mut self, bytes: Pieces, size: u64, moved: Arc<dyn Fn(u64) + Send + Sync>) -> Result<()> {
         let bytes = Arc::new(Mutex::new(bytes));
+        let sent = self.send_parts(&bytes, size, &moved).await;
+        bytes.lock().unwrap_or_else(PoisonError::into_inner).close();
+        sent
+    }
+
+    async fn send_parts(
+        &mut self,
+        bytes: &Arc<Mutex<Pieces>>,
+        size: u64,
+        moved: &Arc<dyn Fn(u64) + Send + Sync>,
+    ) -> Result<()> {
         let whole = self.repository.host.options.chunk.is_none() && self.offset == 0;
         while self.offset < size {
             let chunk = self.repository.host.options.chunk.unwrap_or(u64::MAX).max(1);
             let length = chunk.min(size - self.offset);
-            self.send_part(&bytes, length, whole, &moved).await?;
+            self.send_part(bytes, length, whole, moved).await?;
         }
         Ok(())
     }

@@ -136,10 +136,8 @@ fn header(name: &str, size: u64) -> Result<Vec<u8>> {
         long.set_cksum();
         blocks.extend_from_slice(long.as_bytes());
         blocks.extend_from_slice(name.as_bytes());
+        blocks.push(0);
         blocks.resize(blocks.len().next_multiple_of(BLOCK as usize), 0);
-        if name.len() as u64 % BLOCK == 0 {
-            blocks.resize(blocks.len() + BLOCK as usize, 0);
-        }
         header.set_path(&name[..90]).map_err(|error| Error::Setup(error.to_string()))?;
     }
     header.set_cksum();

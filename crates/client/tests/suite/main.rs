@@ -1,0 +1,13 @@
+//! The client against a registry that misbehaves on purpose, and against the local file system.
+
+#![allow(missing_docs, reason = "tests")]
+
+mod auth;
+mod credential_helper;
+mod download;
+mod fake;
+mod fan_out;
+mod files;
+mod images;
+mod listener;
+mod upload;
