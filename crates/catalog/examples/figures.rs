@@ -3,7 +3,6 @@
 //! `cargo run --release -p larder-catalog --example figures -- [FOLDER]`
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,18 +21,16 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let folder = std::env::args_os()
-        .nth(1)
-        .map_or_else(std::env::temp_dir, PathBuf::from)
-        .join(format!("larder-figures-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
+    let folder = match std::env::args_os().nth(1) {
+        Some(path) => tempfile::tempdir_in(path)?,
+        None => tempfile::tempdir()?,
+    };
     let catalog = match std::env::var("LARDER_TEST_POSTGRES") {
         Ok(url) => Catalog::open_postgres(&url, &Options::default()).await?,
-        Err(_) => Catalog::open_sqlite(&folder.join("catalog.db"), &Options::default()).await?,
+        Err(_) => Catalog::open_sqlite(&folder.path().join("catalog.db"), &Options::default()).await?,
     };
     let outcome = measure(&catalog, &mut std::io::stdout().lock()).await;
     catalog.close().await;
-    std::fs::remove_dir_all(&folder)?;
     outcome
 }
 
