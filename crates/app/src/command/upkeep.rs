@@ -11,6 +11,9 @@ use crate::context::{Context, DataArg};
 use crate::outcome::{Exit, Failure, Result};
 use crate::target::Target;
 
+/// What to do when a server on the network refuses what is its owner's.
+const OWNER_ONLY: &str = "This is for whoever owns the data folder: run it on that machine with --data DIR.";
+
 /// Options of `sweep`.
 #[derive(Args, Debug)]
 pub struct SweepArgs {
@@ -54,8 +57,13 @@ pub async fn sweep(args: SweepArgs, context: &Context) -> Result {
         })
         .await;
     progress.finish();
-    let outcome = outcome.and_then(|report| context.emit(&report, |out| writeln!(out, "{}", swept(&report))));
+    let outcome =
+        outcome.map_err(owner_only).and_then(|report| context.emit(&report, |out| writeln!(out, "{}", swept(&report))));
     super::closing(outcome, api).await
+}
+
+fn owner_only(failure: Failure) -> Failure {
+    if failure.exit() == Exit::NotAllowed { failure.with_hint(OWNER_ONLY) } else { failure }
 }
 
 fn swept(report: &Value) -> String {
@@ -76,7 +84,7 @@ fn swept(report: &Value) -> String {
 pub async fn usage(args: UsageArgs, context: &Context) -> Result {
     let api = Target::choose(&args.data, context)?.open().await?;
     let outcome = async {
-        let found: Value = api.get("/api/v1/usage").await?;
+        let found: Value = api.get("/api/v1/usage").await.map_err(owner_only)?;
         context.emit(&found, |out| {
             for (field, meaning) in [
                 ("live", "blobs that are served"),
@@ -123,7 +131,7 @@ pub async fn verify(args: VerifyArgs, context: &Context) -> Result {
         })
         .await;
     progress.finish();
-    let outcome = outcome.and_then(|report| {
+    let outcome = outcome.map_err(owner_only).and_then(|report| {
         context.emit(&report, |out| verified(out, &report))?;
         if report["sound"] == true { Ok(()) } else { Err(Failure::reported(Exit::Failed)) }
     });

@@ -63,7 +63,7 @@ impl Served {
         if !words.contains(&"--listen") && !variables.iter().any(|(name, _)| *name == "LARDER_LISTEN") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
-        command.args(words).env("LARDER_DRAIN__DELAY", "0s").env("LARDER_DRAIN__TIMEOUT", "5s");
+        command.args(words).env("LARDER_DRAIN__DELAY", "0s").env("LARDER_DRAIN__TIMEOUT", "500ms");
         command.envs(variables.iter().copied());
         Self::greeted(command)
     }

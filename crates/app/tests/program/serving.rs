@@ -139,6 +139,39 @@ fn a_newer_data_folder_is_refused_and_left_alone() {
     assert!(versions.ends_with("999"), "{versions}");
 }
 
+/// Only root can try this; without it there is nothing to give up.
+#[test]
+fn as_a_stand_in_root_becomes_the_owner_of_the_data_folder_or_powerless() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let (parent, folder) = folders();
+    std::fs::set_permissions(parent.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let file = parent.path().join("config.yml");
+    std::fs::write(&file, "version: 0.1\n").expect("it can be written");
+    for (owner, users, powers) in
+        [(65_532, "65532\t65532\t65532\t65532", "0000000000000000"), (0, "0\t0\t0\t0", "0000000000000000")]
+    {
+        let data = folder.with_file_name(format!("of-{owner}"));
+        std::fs::create_dir(&data).expect("it can be made");
+        std::os::unix::fs::chown(&data, Some(owner), Some(owner)).expect("root may");
+        let mut command = larder(&["serve", &file.display().to_string(), "--output", "jsonl"]);
+        command
+            .args(["--data", &data.display().to_string(), "--listen", "127.0.0.1:0"])
+            .env("LARDER_DRAIN__DELAY", "0s");
+        let mut served = Served::greeted(command);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", served.pid())).expect("it runs");
+        assert!(status.contains(&format!("\nUid:\t{users}\n")), "{owner}: {status}");
+        assert!(status.contains(&format!("\nCapEff:\t{powers}\n")), "{owner}: {status}");
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", served.pid())).expect("it runs");
+        for task in tasks {
+            let status = std::fs::read_to_string(task.expect("it is there").path().join("status")).unwrap_or_default();
+            assert!(status.is_empty() || status.contains(&format!("\nUid:\t{users}\n")), "every thread: {status}");
+        }
+        served.stop();
+    }
+}
+
 /// Store and catalog know each other: yesterday's folder with today's disk, or an unmounted one (**Invariant 14**).
 #[tokio::test]
 async fn a_store_that_vanished_is_refused() {

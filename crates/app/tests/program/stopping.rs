@@ -68,7 +68,8 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
 #[tokio::test]
 async fn a_drain_serves_open_connections_and_says_that_it_is_not_ready() {
     let (_parent, folder) = folders();
-    let mut served = Served::start_with(&folder, &[], &[("LARDER_DRAIN__DELAY", "600ms")]);
+    let mut served =
+        Served::start_with(&folder, &[], &[("LARDER_DRAIN__DELAY", "600ms"), ("LARDER_DRAIN__TIMEOUT", "10s")]);
     let address = served.url().trim_start_matches("http://").to_owned();
     let mut slow = TcpStream::connect(&address).expect("it is listening");
     slow.set_read_timeout(Some(PATIENCE)).expect("it takes a timeout");
