@@ -123,3 +123,41 @@ pub(crate) fn without_body(response: Response) -> Response {
     }
     Response::from_parts(head, Body::empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn read(pieces: &[&'static [u8]], length: u64) -> Option<Bytes> {
+        let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece))).collect();
+        let body = ExactBody::of(Box::pin(stream::iter(pieces)), length);
+        assert_eq!(body.size_hint().exact(), Some(length));
+        body.collect().await.ok().map(|body| body.to_bytes())
+    }
+
+    /// **Invariant 12**: an object that is shorter or longer than its row says never passes for the whole.
+    #[tokio::test]
+    async fn a_body_of_another_length_breaks_off() {
+        assert_eq!(read(&[b"ab", b"cde"], 5).await.as_deref(), Some(&b"abcde"[..]));
+        assert_eq!(read(&[], 0).await.as_deref(), Some(&b""[..]));
+        assert_eq!(read(&[b"ab"], 5).await, None);
+        assert_eq!(read(&[b"ab", b"cdef"], 5).await, None);
+    }
+
+    /// Reliability S6.
+    #[test]
+    fn header_text_cannot_begin_another_header() {
+        assert_eq!(header_text("a\r\nX-Injected: 1"), "aX-Injected: 1");
+        assert_eq!(header_text("plain"), "plain");
+    }
+
+    #[test]
+    fn links_are_relative_and_encoded() {
+        let mut headers = HeaderMap::new();
+        link_next(&mut headers, "/v2/a/tags/list", &[("n", "2"), ("last", "a&b c")]);
+        assert_eq!(headers[LINK], "</v2/a/tags/list?n=2&last=a%26b%20c>; rel=\"next\"");
+    }
+}

@@ -75,7 +75,7 @@ impl Bound {
     }
 }
 
-/// What all listeners share.
+/// What listeners of one kind share.
 pub(crate) struct Door {
     pub service: Service,
     pub drain: Drain,

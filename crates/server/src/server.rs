@@ -15,6 +15,10 @@ use crate::drain::Phase;
 use crate::listener::{Bound, Door};
 use crate::{Config, Drain, Service, service};
 
+/// Connections to the control socket and to the metrics' own address. They do not compete with clients: a server with all places taken can still be
+/// looked at and looked after.
+const SIDE_PLACES: usize = 64;
+
 /// Serves a registry on sockets until it is drained.
 pub struct Server {
     service: Service,
@@ -88,34 +92,37 @@ impl Server {
     /// Serves until a drain is over. Every connection is closed then; the registry is still open.
     pub async fn serve(self) {
         let drain = self.service.drain();
-        let connections = TaskTracker::new();
-        let places = Arc::new(Semaphore::new(self.service.app().config.limits.connections));
+        let (connections, listeners) = (TaskTracker::new(), TaskTracker::new());
         let numbers = Arc::new(AtomicU64::new(1));
-        let door = |service: Service| {
+        let door = |service: Service, places: usize| {
             Arc::new(Door {
                 service,
                 drain: drain.clone(),
-                places: Arc::clone(&places),
+                places: Arc::new(Semaphore::new(places)),
                 connections: connections.clone(),
                 numbers: Arc::clone(&numbers),
             })
         };
-        let listeners = TaskTracker::new();
-        let metrics = door(self.service.metrics_only());
-        let main = door(self.service);
-        let apart = self.metrics.into_iter().map(|bound| (&metrics, bound));
-        for (door, bound) in self.bound.into_iter().map(|bound| (&main, bound)).chain(apart) {
+        let places = self.service.app().config.limits.connections;
+        let metrics = door(self.service.metrics_only(), SIDE_PLACES);
+        let control = door(self.service.clone(), SIDE_PLACES);
+        let clients = door(self.service, places);
+        let stand_at = |door: &Arc<Door>, bound: Bound| {
             let door = Arc::clone(door);
             listeners.spawn(async move { door.stand_at(bound).await });
+        };
+        for bound in self.bound {
+            let is_control = matches!(bound, Bound::Control(_));
+            stand_at(if is_control { &control } else { &clients }, bound);
         }
+        self.metrics.into_iter().for_each(|bound| stand_at(&metrics, bound));
         listeners.close();
-        drain
-            .run(|| {
-                connections.close();
-                let connections = connections.clone();
-                async move { connections.wait().await }
-            })
-            .await;
+        let idle = || {
+            connections.close();
+            let connections = connections.clone();
+            async move { connections.wait().await }
+        };
+        drain.run(idle).await;
         drain.reached(Phase::Over).await;
         listeners.wait().await;
         connections.wait().await;

@@ -262,6 +262,15 @@ impl http_body::Body for PacedRequest {
     }
 }
 
+impl Drop for PacedRequest {
+    fn drop(&mut self) {
+        // A handler that does not want the rest waits for nobody.
+        if self.is_waiting && self.exchange.has_handler.load(Ordering::Relaxed) {
+            self.exchange.turn(true);
+        }
+    }
+}
+
 /// An answer's body. While it has nothing to give, the peer waits for the server; once it gave something, the server waits for the peer to take it.
 pub(super) struct PacedAnswer {
     inner: Body,
