@@ -149,10 +149,11 @@ impl Registry {
     /// Whether catalog and disk can be written and space is left. Costs a commit and a small file: ask at most once a second.
     pub async fn readiness(&self) -> Readiness {
         let (catalog, store) = tokio::join!(self.inner.catalog.check_writable(), self.inner.store.check_writable());
-        for error in [catalog.as_ref().err().map(ToString::to_string), store.as_ref().err().map(ToString::to_string)] {
-            if let Some(error) = error {
-                tracing::warn!(error, "not ready");
-            }
+        if let Err(error) = &catalog {
+            tracing::warn!(%error, "the catalog takes no writes");
+        }
+        if let Err(error) = &store {
+            tracing::warn!(%error, "the store takes no writes");
         }
         Readiness { catalog: catalog.is_ok(), store: store.is_ok(), space: self.room_for(0).await.unwrap_or(false) }
     }
