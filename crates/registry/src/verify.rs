@@ -146,8 +146,13 @@ impl Registry {
             let page = self.inner.catalog.blob_rows(after, PAGE).await?;
             for row in &page.items {
                 after = row.id;
-                if matches!(row.state, BlobState::Live | BlobState::Superseded) {
-                    self.verify_blob(actor, row, pass).await?;
+                match row.state {
+                    BlobState::Live | BlobState::Superseded => self.verify_blob(actor, row, pass).await?,
+                    // A pass before may have ended between the row and the move.
+                    BlobState::Quarantined if pass.options.repair => {
+                        self.inner.store.quarantine(&BlobKey::from_stored(&row.blob.key)).await?;
+                    }
+                    BlobState::Quarantined | BlobState::Deleting => {}
                 }
             }
             pass.tell();

@@ -2,10 +2,17 @@
 
 mod deletes;
 mod driver;
+mod dropped;
+mod faults;
+mod hooked;
 mod leases;
+mod memory;
+mod messages;
+mod model;
 mod pushes;
 mod recognition;
 mod register;
 mod soak;
+mod stalls;
 mod uploads;
 mod verification;
