@@ -11,6 +11,7 @@ mod invariants;
 mod links;
 mod manifests;
 mod names;
+mod orphans;
 mod sizes;
 mod table;
 mod test_code;
@@ -31,6 +32,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("manifests", manifests::check),
     ("sizes", sizes::check),
     ("names", names::check),
+    ("orphans", orphans::check),
     ("invariants", invariants::check),
     ("hosts", hosts::check),
     ("changelog", changelog::check),
@@ -107,6 +109,11 @@ mod tests {
     #[test]
     fn every_file_is_named_for_what_it_holds() {
         holds("names");
+    }
+
+    #[test]
+    fn every_file_is_compiled() {
+        holds("orphans");
     }
 
     #[test]
