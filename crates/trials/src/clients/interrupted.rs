@@ -76,8 +76,10 @@ pub fn docker_push(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
     let (engine, image) = (trial.engine(origin)?, format!("{}/ml-model:1.0", proxy.host()));
     engine.sh(&format!("docker load -i {} && docker tag ml-model:1.0 {image}", known.archive.display()))?;
     let tries = insist(engine.site(), &format!("docker push {image}"))?;
-    ensure_eq!(tries, 1, "tries");
-    arrived(trial, &known, &proxy, None)
+    // The containerd store mostly gives up when it is cut.
+    ensure!(tries == 1 || origin == Origin::Sid, "docker gave up");
+    let note = arrived(trial, &known, &proxy, None)?;
+    Ok(note.map(|note| format!("{note}, {tries} tries")))
 }
 
 /// skopeo takes a broken connection for final; what people do then is to push again.
@@ -101,7 +103,7 @@ pub fn regctl_push(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
 pub fn larder_push(trial: &mut Trial<'_>, _: Origin) -> Outcome<Note> {
     let (known, proxy) = cut_pushes(trial)?;
     trial.larder()?.sh(&format!("larder push {} {}/ml-model:1.0", known.archive.display(), proxy.host()))?;
-    arrived(trial, &known, &proxy, Some(1.25))
+    arrived(trial, &known, &proxy, Some(125))
 }
 
 /// Runs a line until it succeeds, at most three times, and tells how often that was.
@@ -143,7 +145,7 @@ fn resumed(proxy: &Proxy) -> Outcome<Note> {
     let seen = proxy.take_seen();
     let cuts = seen.iter().filter(|seen| seen.was_cut()).count();
     ensure_eq!(cuts, 2, "connections cut");
-    let later = seen.iter().filter_map(|seen| start(seen)).filter(|start| *start >= MIB).count();
+    let later = seen.iter().filter_map(start).filter(|start| *start >= MIB).count();
     ensure!(later >= 1, "nobody asked for the rest: {seen:#?}");
     let down: u64 = seen.iter().map(Seen::received).sum();
     Ok(Some(format!("{later} resumed ranges, {} MiB in all", down / MIB)))
@@ -153,8 +155,8 @@ fn start(seen: &Seen) -> Option<u64> {
     seen.range.as_deref()?.strip_prefix("bytes=")?.split('-').next()?.parse().ok()
 }
 
-/// A cut happened and the image is whole; `most` bounds the bytes sent, in images.
-fn arrived(trial: &Trial<'_>, known: &Known, proxy: &Proxy, most: Option<f64>) -> Outcome<Note> {
+/// A cut happened and the image is whole; `most` bounds the bytes sent, in percent of it.
+fn arrived(trial: &Trial<'_>, known: &Known, proxy: &Proxy, most: Option<u64>) -> Outcome<Note> {
     let seen = proxy.take_seen();
     let cuts = seen.iter().filter(|seen| seen.was_cut()).count();
     ensure!(cuts >= 1, "nothing was cut");
@@ -162,9 +164,8 @@ fn arrived(trial: &Trial<'_>, known: &Known, proxy: &Proxy, most: Option<f64>) -
     trial.observer.check_whole("ml-model", "1.0")?;
     let sent: u64 = seen.iter().map(Seen::sent).sum();
     let whole = size(&known.layout)?;
-    if let Some(most) = most {
-        let images = sent as f64 / whole as f64;
-        ensure!(images < most, "{sent} bytes were sent for an image of {whole}: it was not resumed");
+    if let Some(percent) = most {
+        ensure!(sent * 100 < whole * percent, "{sent} bytes were sent for an image of {whole}: it was not resumed");
     }
     Ok(Some(format!("{cuts} cuts, {} MiB sent of {}", sent / MIB, whole / MIB)))
 }

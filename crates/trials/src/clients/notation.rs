@@ -3,6 +3,7 @@
 use crate::clients::case::Note;
 use crate::ensure_eq;
 use crate::harness::Outcome;
+use crate::harness::observer::string;
 use crate::harness::site::Origin;
 use crate::harness::trial::Trial;
 
@@ -21,8 +22,9 @@ pub fn sign(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
     let digest = trial.observer.manifest("ml-model", "1.0")?.digest;
     let image = format!("{host}/ml-model@{digest}");
     site.refused(&format!("notation verify --insecure-registry {image}"))?.says("no signature")?;
-    for format in ["jws", "cose"] {
-        site.sh(&format!("notation sign --insecure-registry --signature-format {format} {image}"))?;
+    // Its default is the fallback tag, although the registry has the API; once each way.
+    for options in ["--signature-format jws", "--signature-format cose --force-referrers-tag=false"] {
+        site.sh(&format!("notation sign --insecure-registry {options} {image}"))?;
     }
     trial.server()?.restart()?;
     site.sh(&format!("notation verify --insecure-registry {image}"))?.says("Successfully verified")?;
@@ -31,6 +33,10 @@ pub fn sign(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
     for signature in &signatures {
         ensure_eq!(signature["artifactType"], "application/vnd.cncf.notary.signature", "artifact type");
     }
-    ensure_eq!(trial.observer.tags("ml-model")?, ["1.0"], "tags");
+    ensure_eq!(trial.observer.tags("ml-model")?, ["1.0".to_owned(), digest.replace(':', "-")], "tags");
+    let listed = site.sh(&format!("notation ls --insecure-registry {image}"))?;
+    for signature in &signatures {
+        listed.says(&string(signature, "digest"))?;
+    }
     Ok(None)
 }

@@ -58,11 +58,12 @@ pub fn newer_features(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
     ensure_eq!(site.sh(&format!("regctl blob get {host}/ml-model {digest}"))?.text(), "weights", "the blob");
     site.sh(&format!("regctl blob delete {host}/ml-model {digest}"))?;
     site.refused(&format!("regctl blob head {host}/ml-model {digest}"))?;
-    let sha512 = site.attempt(&format!("echo weights | regctl blob put --digest-algo sha512 {host}/ml-model"))?;
-    if !sha512.succeeded() {
-        return Ok(Some("this regctl pushes no sha512".to_owned()));
-    }
-    ensure!(sha512.text().starts_with("sha512:"), "not a sha512 digest: {}", sha512.text());
-    site.sh(&format!("regctl blob get {host}/ml-model {}", sha512.text()))?.says("weights")?;
+
+    site.sh(&format!("regctl image mod {host}/ml-model:1.1 --digest-algo sha512 --create {host}/ml-model:sha512"))?;
+    let digest = site.sh(&format!("regctl manifest head {host}/ml-model:sha512"))?.text().to_owned();
+    ensure!(digest.starts_with("sha512:"), "the image is known as {digest}");
+    site.sh(&format!("regctl image copy {host}/ml-model@{digest} ocidir://sha512:1.0"))?;
+    let image = Image::from_layout(&trial.folder().join("sha512"))?;
+    image.must_have_files_of(&known.image, "the image in sha512")?;
     Ok(None)
 }

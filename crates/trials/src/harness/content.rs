@@ -18,7 +18,7 @@ use crate::harness::{During, Failure, Outcome};
 /// The content of an image.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Image {
-    /// `sha256:…` of each uncompressed layer, as computed from its bytes.
+    /// The digest of each uncompressed layer, as computed from its bytes.
     pub layers: Vec<String>,
     /// The file tree of all layers, one upon the other.
     pub files: BTreeMap<String, Entry>,
@@ -26,6 +26,8 @@ pub struct Image {
     pub config: Value,
     /// `os/architecture`.
     pub platform: String,
+    /// Which algorithm the config uses for its layers.
+    algorithm: &'static str,
 }
 
 impl Image {
@@ -69,12 +71,15 @@ impl Image {
         image.checked(&document)
     }
 
-    /// The first image of an OCI layout's folder.
+    /// The image that an OCI layout's folder calls `1.0`, or the only one.
     pub fn from_layout(folder: &Path) -> Outcome<Self> {
         let blob = |digest: &str| folder.join("blobs").join(digest.replace(':', "/"));
         let read = |descriptor: &Value| -> Outcome<Vec<u8>> { Ok(std::fs::read(blob(&string(descriptor, "digest")))?) };
         let index: Value = serde_json::from_slice(&std::fs::read(folder.join("index.json"))?)?;
-        let manifest: Value = serde_json::from_slice(&read(&index["manifests"][0])?)?;
+        let entries = index["manifests"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let named = |entry: &&Value| entry["annotations"]["org.opencontainers.image.ref.name"] == "1.0";
+        let entry = entries.iter().find(named).or(entries.first()).during(|| "the layout is empty".to_owned())?;
+        let manifest: Value = serde_json::from_slice(&read(entry)?)?;
         let document = read(&manifest["config"])?;
         let mut image = Self::empty(&document)?;
         for layer in manifest["layers"].as_array().into_iter().flatten() {
@@ -85,16 +90,19 @@ impl Image {
 
     fn empty(document: &[u8]) -> Outcome<Self> {
         let document: Value = serde_json::from_slice(document)?;
+        let first = document["rootfs"]["diff_ids"][0].as_str().unwrap_or_default();
         Ok(Self {
             layers: Vec::new(),
             files: BTreeMap::new(),
             config: without_empty(&document["config"]),
             platform: format!("{}/{}", string(&document, "os"), string(&document, "architecture")),
+            algorithm: if first.starts_with("sha512:") { "sha512" } else { "sha256" },
         })
     }
 
     fn add(&mut self, layer: impl Read) -> Outcome {
-        self.layers.push(apply(BufReader::with_capacity(256 << 10, layer), &mut self.files)?);
+        let reader = BufReader::with_capacity(256 << 10, layer);
+        self.layers.push(apply(reader, self.algorithm, &mut self.files)?);
         Ok(())
     }
 

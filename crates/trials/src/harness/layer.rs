@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use tar::EntryType;
 
 use crate::harness::observer::{copy, hex};
@@ -22,9 +22,10 @@ pub enum Entry {
     Special,
 }
 
-/// Applies a layer to a tree and returns `sha256:…` of the layer uncompressed.
-pub fn apply(layer: impl BufRead, files: &mut BTreeMap<String, Entry>) -> Outcome<String> {
-    let mut plain = Hashing { inner: plain(layer)?, hasher: Sha256::new() };
+/// Applies a layer to a tree and returns the digest of the layer uncompressed, by this algorithm.
+pub fn apply(layer: impl BufRead, algorithm: &str, files: &mut BTreeMap<String, Entry>) -> Outcome<String> {
+    let hasher: Hasher = if algorithm == "sha512" { Box::new(Sha512::new()) } else { Box::new(Sha256::new()) };
+    let mut plain = Hashing { inner: plain(layer)?, hasher };
     let mut tar = tar::Archive::new(&mut plain);
     // What a layer hides is hidden from the layers below, never from the layer itself.
     let mut added = BTreeMap::new();
@@ -46,7 +47,7 @@ pub fn apply(layer: impl BufRead, files: &mut BTreeMap<String, Entry>) -> Outcom
     files.extend(added);
     // The end of a tar archive is padding, which counts for the digest.
     copy(&mut plain, |_| {})?;
-    Ok(format!("sha256:{}", hex(&plain.hasher.finalize())))
+    Ok(format!("{algorithm}:{}", hex(&plain.hasher.finalize())))
 }
 
 fn read(
@@ -92,9 +93,11 @@ fn plain<'a>(mut layer: impl BufRead + 'a) -> Outcome<Box<dyn Read + 'a>> {
     })
 }
 
+type Hasher = Box<dyn sha2::digest::DynDigest>;
+
 struct Hashing<R> {
     inner: R,
-    hasher: Sha256,
+    hasher: Hasher,
 }
 
 impl<R: Read> Read for Hashing<R> {
@@ -123,8 +126,9 @@ mod tests {
     #[test]
     fn a_layer_hides_what_lies_below_but_not_its_own_files() {
         let mut files = BTreeMap::new();
-        apply(layer(&[("a/one", "1"), ("a/two", "2"), ("b", "3")]).as_slice(), &mut files).unwrap();
-        apply(layer(&[("a/new", "4"), ("a/.wh..wh..opq", ""), (".wh.b", "")]).as_slice(), &mut files).unwrap();
+        apply(layer(&[("a/one", "1"), ("a/two", "2"), ("b", "3")]).as_slice(), "sha256", &mut files).unwrap();
+        apply(layer(&[("a/new", "4"), ("a/.wh..wh..opq", ""), (".wh.b", "")]).as_slice(), "sha256", &mut files)
+            .unwrap();
         assert_eq!(files.keys().collect::<Vec<_>>(), ["a/new"]);
     }
 
@@ -137,7 +141,7 @@ mod tests {
         let zstd = zstd::encode_all(plain.as_slice(), 1).unwrap();
         let mut digests = [plain, gzip.finish().unwrap(), zstd].map(|bytes| {
             let mut files = BTreeMap::new();
-            (apply(bytes.as_slice(), &mut files).unwrap(), files)
+            (apply(bytes.as_slice(), "sha256", &mut files).unwrap(), files)
         });
         digests.sort_by(|one, other| one.0.cmp(&other.0));
         assert_eq!(digests[0], digests[2]);

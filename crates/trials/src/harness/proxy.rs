@@ -145,8 +145,7 @@ impl Shared {
             Way::Down => &seen.down,
         };
         let mut buffer = vec![0; 64 << 10];
-        loop {
-            let Ok(read @ 1..) = from.read(&mut buffer) else { break };
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
             if to.write_all(&buffer[..read]).is_err() {
                 break;
             }

@@ -107,7 +107,7 @@ fn line(implementation: &Implementation, port: u16, data: &Path) -> Outcome<Stri
     let folder = data.display();
     Ok(match implementation {
         Implementation::Larder(binary) => format!(
-            "LARDER_DRAIN__DELAY=0s exec {} serve --data {folder} --listen 127.0.0.1:{port} --listen '[::1]:{port}'",
+            "LARDER_DRAIN__DELAY=0s LARDER_DRAIN__TIMEOUT=1s exec {} serve --data {folder} --listen 127.0.0.1:{port} --listen '[::1]:{port}'",
             binary.display()
         ),
         Implementation::DockerRegistry => {
