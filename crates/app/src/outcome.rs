@@ -65,16 +65,6 @@ impl Failure {
         Self::new(Exit::NotFound, message)
     }
 
-    /// Not allowed (4).
-    pub fn not_allowed(message: impl Into<String>) -> Self {
-        Self::new(Exit::NotAllowed, message)
-    }
-
-    /// Refused by a rule (5).
-    pub fn policy(message: impl Into<String>) -> Self {
-        Self::new(Exit::Policy, message)
-    }
-
     /// The server could not be reached (6).
     pub fn unreachable(message: impl Into<String>) -> Self {
         Self::new(Exit::Unreachable, message)
