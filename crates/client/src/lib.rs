@@ -33,4 +33,4 @@ pub use crate::progress::{Item, NoProgress, Progress};
 pub use crate::registry::{
     Client, Download, FetchedManifest, ManifestHead, ManifestPut, MountOutcome, Page, Registry, Repository, Upload,
 };
-pub use crate::transfer::{Arrived, Destination, Name, Outcome, TransferOptions, destinations, transfer};
+pub use crate::transfer::{Arrived, Destination, Name, Outcome, Position, TransferOptions, destinations, transfer};

@@ -1,9 +1,17 @@
 //! The command line: one module per command, each parsed by clap and run with a [`Context`].
 
 pub mod about;
+mod arrivals;
 pub mod config;
+pub mod copy;
+pub mod inspect;
+pub mod pull;
+pub mod push;
+mod reference_arg;
+mod registry_args;
 pub mod repo;
 pub mod tag;
+mod transfer_progress;
 pub mod upkeep;
 
 use clap::{Parser, Subcommand};
@@ -32,7 +40,14 @@ pub struct CommandLine {
 pub enum Command {
     /// Run the registry
     Serve(ServeArgs),
-    // Client work: `Push(push::PushArgs)`, `Pull(pull::PullArgs)`, `Copy(copy::CopyArgs)`, `Inspect(inspect::InspectArgs)`.
+    /// Push an image or a model to one registry or several
+    Push(push::PushArgs),
+    /// Pull an image or a model
+    Pull(pull::PullArgs),
+    /// Copy from one registry to others, or within one
+    Copy(copy::CopyArgs),
+    /// Show what a reference points at
+    Inspect(inspect::InspectArgs),
     /// Look after repositories
     #[command(subcommand)]
     Repo(repo::RepoCommand),
@@ -80,6 +95,10 @@ impl Command {
 pub async fn run(command: Command, context: &Context) -> Result {
     match command {
         Command::Serve(args) => crate::serve::run(args, context),
+        Command::Push(args) => push::run(args, context).await,
+        Command::Pull(args) => pull::run(args, context).await,
+        Command::Copy(args) => copy::run(args, context).await,
+        Command::Inspect(args) => inspect::run(args, context).await,
         Command::Repo(command) => repo::run(command, context).await,
         Command::Tag(command) => tag::run(command, context).await,
         Command::Sweep(args) => upkeep::sweep(args, context).await,

@@ -5,3 +5,4 @@ mod configuration;
 mod larder;
 mod serving;
 mod stopping;
+mod transfers;
