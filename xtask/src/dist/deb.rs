@@ -3,19 +3,32 @@
 use std::fmt::Write;
 
 use crate::dist::ar::ar;
+use crate::dist::date::rfc2822;
 use crate::dist::program::Program;
 use crate::dist::tree::{Tree, epoch, gzip};
 use crate::task::{Result, root};
 
+const MAINTAINER: &str = "Larder maintainers <maintainers@larder.invalid>";
+
+/// The package's file name.
+pub fn file_name(program: &Program, version: &str) -> String {
+    format!("larder_{}_{}.deb", debian_version(version), program.platform.architecture())
+}
+
+/// The version with Debian's revision: this package of that program.
+fn debian_version(version: &str) -> String {
+    format!("{version}-1")
+}
+
 /// Packs a program. `completions` are the scripts that the program prints, by the path where a shell looks for them.
 pub fn deb(program: &Program, version: &str, completions: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
-    let data = data(program, completions)?;
+    let data = data(program, version, completions)?;
     let control = control(&data, program, version)?;
     let (control, data) = (control.tar_gz("")?, data.tar_gz("")?);
     Ok(ar(&[("debian-binary", b"2.0\n"), ("control.tar.gz", &control), ("data.tar.gz", &data)], epoch()))
 }
 
-fn data(program: &Program, completions: &[(String, Vec<u8>)]) -> Result<Tree> {
+fn data(program: &Program, version: &str, completions: &[(String, Vec<u8>)]) -> Result<Tree> {
     let packaging = root().join("packaging");
     let mut tree = Tree::default();
     tree.copy("usr/bin/larder", 0o755, &program.path)?;
@@ -30,6 +43,12 @@ fn data(program: &Program, completions: &[(String, Vec<u8>)]) -> Result<Tree> {
     let read = |path: &str| std::fs::read(root().join(path)).map_err(|error| format!("{path}: {error}"));
     tree.file("usr/share/man/man1/larder.1.gz", 0o644, gzip(&read("packaging/larder.1")?)?);
     tree.file("usr/share/doc/larder/changelog.gz", 0o644, gzip(&read("CHANGELOG.md")?)?);
+    let debian = format!(
+        "larder ({}) unstable; urgency=medium\n\n  * What changed stands in changelog.gz.\n\n -- {MAINTAINER}  {}\n",
+        debian_version(version),
+        rfc2822(epoch())
+    );
+    tree.file("usr/share/doc/larder/changelog.Debian.gz", 0o644, gzip(debian.as_bytes())?);
     tree.file("usr/share/doc/larder/README.md", 0o644, read("README.md")?);
     tree.copy("usr/share/doc/larder/copyright", 0o644, &packaging.join("debian/copyright"))?;
     tree.copy("usr/share/lintian/overrides/larder", 0o644, &packaging.join("debian/lintian-overrides"))?;
@@ -41,18 +60,18 @@ fn control(data: &Tree, program: &Program, version: &str) -> Result<Tree> {
     let size: usize = data.files().map(|(_, _, bytes)| bytes.len()).sum();
     let mut fields = String::new();
     writeln!(fields, "Package: larder")?;
-    writeln!(fields, "Version: {version}")?;
+    writeln!(fields, "Version: {}", debian_version(version))?;
     writeln!(fields, "Architecture: {}", program.platform.architecture())?;
-    writeln!(fields, "Maintainer: Larder maintainers <maintainers@larder.invalid>")?;
+    writeln!(fields, "Maintainer: {MAINTAINER}")?;
     writeln!(fields, "Installed-Size: {}", size.div_ceil(1024))?;
-    writeln!(fields, "Depends: systemd | adduser")?;
+    writeln!(fields, "Depends: adduser")?;
     writeln!(fields, "Section: net\nPriority: optional")?;
     writeln!(fields, "Homepage: https://github.com/larder-registry/larder")?;
     writeln!(fields, "Description: container registry for machine-learning teams")?;
     writeln!(fields, " Larder stores, versions and serves container images and models. Docker, podman,")?;
     writeln!(fields, " containerd, skopeo, crane, oras, helm and cosign speak with it as they are.")?;
     writeln!(fields, " .")?;
-    writeln!(fields, " The service listens on localhost port 5000 and keeps its data in /var/lib/larder.")?;
+    writeln!(fields, " The service listens on localhost port 5000, with its data in /var/lib/larder.")?;
     let mut tree = Tree::default();
     tree.file("control", 0o644, fields);
     tree.file("conffiles", 0o644, "/etc/larder/larder.toml\n");

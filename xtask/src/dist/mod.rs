@@ -1,6 +1,7 @@
 //! `cargo xtask dist`: what people without Rust install. Everything is written by the code here, without daemons and packaging tools.
 
 mod ar;
+mod date;
 mod deb;
 mod image;
 mod program;
@@ -77,7 +78,7 @@ fn packages(
     let name = format!("larder-{version}-linux-{architecture}");
     Ok(vec![
         (format!("{name}.tar.gz"), archive(program, &name)?),
-        (format!("larder_{version}_{architecture}.deb"), deb::deb(program, version, completions)?),
+        (deb::file_name(program, version), deb::deb(program, version, completions)?),
         (wheel::file_name(program, version), wheel::wheel(program, version)?),
         (format!("larder-{version}-image-{architecture}.tar"), image.docker_archive(&format!("larder:{version}"))?),
     ])
