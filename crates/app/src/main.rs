@@ -45,7 +45,7 @@ fn execute(line: CommandLine, context: &Context) -> Result {
         Some(command) => command,
     };
     if let Some(data) = command.data() {
-        Target::take_on_rights(data)?;
+        Target::take_on_rights(data, context)?;
     }
     logging::start_quietly();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

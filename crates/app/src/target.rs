@@ -37,11 +37,12 @@ impl Target {
         }
     }
 
-    /// Becomes the owner of the folder, so that nothing of root's is left in it. Before any thread is made.
-    pub fn take_on_rights(data: &DataArg) -> Result {
-        match &data.data {
-            Some(folder) => become_owner(folder, true).map(drop),
-            None => Ok(()),
+    /// Becomes the owner of the folder that is meant, so that nothing of root's is left in it. Before any thread is made.
+    pub fn take_on_rights(data: &DataArg, context: &Context) -> Result {
+        match Self::choose(data, context) {
+            Ok(Self::Folder(folder)) => become_owner(&folder, true).map(drop),
+            // What is wrong is told when the command looks again.
+            Ok(Self::Server(_)) | Err(_) => Ok(()),
         }
     }
 
