@@ -5,22 +5,29 @@
 //! `junit.xml` decide.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
-use crate::harness::trial::Lab;
-use crate::harness::{Failure, Outcome};
+use crate::harness::{During, Failure, Outcome, binary};
+use crate::raw::Larder;
 
 /// Results that the suite gives when everything is asked for.
 const RESULTS: u64 = 1032;
 /// Rows of `results.yaml`: 28 for the API, 24 for data.
 const ROWS: usize = 52;
 
-/// What to run.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Arguments {
+/// Runs the OCI conformance suite against a fresh server; everything must pass, nothing be skipped.
+#[derive(Debug, clap::Args)]
+pub struct Options {
     /// The built suite: `go build` in the `conformance` folder of opencontainers/distribution-spec.
     suite: PathBuf,
+    /// Keep the server's data and the suite's results here instead of a temporary folder.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// The binary to try, instead of the one built from this workspace.
+    #[arg(long, env = "LARDER_BIN")]
+    larder: Option<PathBuf>,
 }
 
 /// What the suite said.
@@ -36,26 +43,31 @@ struct Verdict {
     blemishes: [(&'static str, u64); 4],
 }
 
-/// Runs the suite; fails on anything that is not a pass.
-pub fn run(arguments: &Arguments, lab: &Lab, out: &mut dyn std::io::Write) -> Outcome {
-    let trial = lab.trial("conformance")?;
-    let results = trial.folder().join("results");
-    let status = Command::new(&arguments.suite)
-        .env("OCI_REGISTRY", trial.host())
+/// Runs the subcommand.
+pub fn run(options: &Options) -> Outcome<ExitCode> {
+    let temporary = tempfile::tempdir()?;
+    let folder = options.keep.as_deref().unwrap_or(temporary.path());
+    std::fs::create_dir_all(folder)?;
+    let results = folder.join("results");
+    let mut server = Larder::new(&binary::larder(options.larder.as_deref())?, &folder.join("data"))?;
+    server.start()?;
+    let suite = Command::new(&options.suite)
+        .env("OCI_REGISTRY", format!("localhost:{}", server.port()))
         .envs([("OCI_TLS", "disabled"), ("OCI_VERSION", "dev"), ("OCI_DATA_SPARSE", "true")])
         .env("OCI_RESULTS_DIR", &results)
-        .output()?;
-    let said = String::from_utf8_lossy(&status.stdout).into_owned();
-    trial.close()?;
+        .output()
+        .during(|| format!("cannot run {}", options.suite.display()))?;
+    let said = String::from_utf8_lossy(&suite.stdout).into_owned();
     let verdict = read(&results)
         .map_err(|failure| Failure::new(format!("the suite left no readable results: {failure}\n{said}")))?;
+    let mut out = std::io::stdout().lock();
     write!(out, "{said}")?;
     let faults = verdict.faults();
-    if faults.is_empty() {
-        writeln!(out, "conformance: {} results, {} rows, all pass", verdict.tests, verdict.row_count)?;
-        return Ok(());
+    for fault in &faults {
+        writeln!(out, "{fault}")?;
     }
-    Err(Failure::new(faults.join("\n")))
+    writeln!(out, "{} passed, {} failed", verdict.tests - verdict.blemished(), verdict.blemished().max(faults.len() as u64))?;
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn read(results: &Path) -> Outcome<Verdict> {
@@ -87,6 +99,11 @@ impl Verdict {
             *slot = (name, counter(head, name)?);
         }
         Ok(verdict)
+    }
+
+    /// Results that are not a pass.
+    fn blemished(&self) -> u64 {
+        self.blemishes.iter().map(|(_, count)| count).sum()
     }
 
     fn faults(&self) -> Vec<String> {

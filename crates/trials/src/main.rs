@@ -2,9 +2,12 @@
 //!
 //! One module per subcommand; `harness` is what the client cases stand on.
 
+mod bench;
 mod cases;
 mod clients;
+mod conformance;
 mod harness;
+mod raw;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,11 +28,17 @@ struct CommandLine {
 enum Trial {
     /// Real clients of both ages: docker, containerd, podman, skopeo, crane, regctl, oras, helm, cosign, …
     Clients(clients::Options),
+    /// Larder beside Distribution and nginx, as ratios.
+    Bench(bench::Options),
+    /// The OCI conformance suite, built beforehand.
+    Conformance(conformance::Options),
 }
 
 fn main() -> ExitCode {
     let result: Outcome<ExitCode> = match CommandLine::parse().trial {
         Trial::Clients(options) => clients::run(&options),
+        Trial::Bench(options) => bench::run(&options),
+        Trial::Conformance(options) => conformance::run(&options),
     };
     result.unwrap_or_else(|failure| {
         // Nobody can be told that standard error is gone.

@@ -20,7 +20,7 @@ pub mod umoci;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -30,7 +30,7 @@ use crate::clients::table::{Row, Table};
 use crate::harness::server::Implementation;
 use crate::harness::site::Log;
 use crate::harness::trial::Lab;
-use crate::harness::{During, Failure, Outcome, isolation};
+use crate::harness::{Failure, Outcome, binary, isolation};
 
 /// Tries every client, and prints a table. Needs root and what `.ci/install` installs.
 #[derive(Debug, Args)]
@@ -93,7 +93,7 @@ impl Options {
             Tried::DockerRegistry => Ok(Implementation::DockerRegistry),
             Tried::Larder => Ok(Implementation::Larder(match &self.larder {
                 Some(binary) => std::path::absolute(binary)?,
-                None => beside("larder")?,
+                None => binary::beside("larder")?,
             })),
         }
     }
@@ -103,7 +103,7 @@ impl Options {
 fn outside(options: &Options, out: &mut impl Write) -> Outcome<ExitCode> {
     preflight::check(&options.cache)?;
     if options.server == Tried::Larder && options.larder.is_none() {
-        build()?;
+        binary::larder(None)?;
     }
     let work = tempfile::Builder::new().prefix("larder-trials-").tempdir_in("/var/tmp")?;
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -114,22 +114,6 @@ fn outside(options: &Options, out: &mut impl Write) -> Outcome<ExitCode> {
         writeln!(out, "kept: {}", work.keep().display())?;
     }
     ended
-}
-
-/// Builds the binary in the profile of this one.
-fn build() -> Outcome {
-    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    command.args(["build", "--quiet", "--package", "larder"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if beside("larder")?.parent().is_some_and(|folder| folder.ends_with("release")) {
-        command.arg("--release");
-    }
-    let status = command.status().during(|| "cannot run cargo".to_owned())?;
-    if status.success() { Ok(()) } else { Err(Failure::new("larder does not build")) }
-}
-
-/// A program that cargo puts beside this one.
-fn beside(name: &str) -> Outcome<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name(name))
 }
 
 fn try_all(options: &Options, work: &std::path::Path, cases: &[&Case], out: &mut impl Write) -> Outcome<ExitCode> {

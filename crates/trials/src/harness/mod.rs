@@ -1,6 +1,7 @@
 //! What every case stands on: sites to run command lines in, a registry to run them against, engines, and
 //! ways to look at the outcome.
 
+pub mod binary;
 pub mod containerd;
 pub mod content;
 pub mod engine;
