@@ -20,6 +20,7 @@ pub mod platform;
 pub mod progress;
 mod pump;
 mod registry;
+mod session_memory;
 pub mod sink;
 pub mod source;
 pub mod target;

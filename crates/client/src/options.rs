@@ -27,6 +27,8 @@ pub struct Options {
     pub answer: Duration,
     /// Send a blob in pieces of this many bytes, for a proxy that limits bodies. One streamed request otherwise.
     pub chunk: Option<u64>,
+    /// A folder that remembers upload sessions, so that a push goes on where an earlier process was killed.
+    pub sessions: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -41,6 +43,7 @@ impl Default for Options {
             idle: Duration::from_secs(60),
             answer: Duration::from_secs(300),
             chunk: None,
+            sessions: None,
         }
     }
 }

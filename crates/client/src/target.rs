@@ -16,6 +16,7 @@ use crate::graph::{Graph, Node};
 use crate::hashing::Hasher;
 use crate::pieces::Pieces;
 use crate::registry::{MountOutcome, Repository, Upload};
+use crate::session_memory::{SessionMemory, WORTHWHILE};
 
 /// Blobs up to this size go in one request with the closing PUT.
 const SMALL: u64 = 128 * 1024;
@@ -99,6 +100,37 @@ impl RemoteTarget {
         Self { repository }
     }
 
+    /// Mounts from the first candidate that has it, else opens a session.
+    async fn mount_or_start(&self, blob: &Descriptor, from: &[RepositoryName]) -> Result<Begun> {
+        let candidates: Vec<Option<&RepositoryName>> = match from {
+            // A registry may know the blob from a repository that we do not.
+            [] if blob.size > SMALL => vec![None],
+            some => some.iter().filter(|name| *name != self.repository.name()).map(Some).collect(),
+        };
+        let mut opened: Option<Upload> = None;
+        for candidate in candidates {
+            match self.repository.mount(&blob.digest, candidate).await? {
+                MountOutcome::Mounted => {
+                    if let Some(upload) = opened {
+                        upload.cancel().await;
+                    }
+                    return Ok(Begun::Mounted(candidate.cloned()));
+                }
+                MountOutcome::Declined(Some(upload))
+                    if opened.is_none() && blob.digest.algorithm() == Algorithm::Sha256 =>
+                {
+                    opened = Some(upload);
+                }
+                MountOutcome::Declined(Some(upload)) => upload.cancel().await,
+                MountOutcome::Declined(None) => {}
+            }
+        }
+        Ok(Begun::Upload(match opened {
+            Some(upload) => upload,
+            None => self.repository.start_upload(blob.digest.algorithm()).await?,
+        }))
+    }
+
     /// Writes the fallback tag of a referrer that the registry did not recognise as one.
     async fn keep_referrer(&self, node: &Node, acknowledged: bool) -> Result<()> {
         let Some(subject) = node.manifest.subject.as_ref().filter(|_| !acknowledged) else { return Ok(()) };
@@ -115,6 +147,12 @@ impl RemoteTarget {
         self.keep_referrer(node, answer.subject.is_some()).await?;
         Ok((answer.warnings, answer.tags))
     }
+}
+
+/// How a blob begins at a repository.
+enum Begun {
+    Mounted(Option<RepositoryName>),
+    Upload(Upload),
 }
 
 #[async_trait]
@@ -137,34 +175,27 @@ impl Target for RemoteTarget {
     }
 
     async fn open(&self, blob: &Descriptor, from: &[RepositoryName]) -> Result<Opened> {
-        let candidates: Vec<Option<&RepositoryName>> = match from {
-            // A registry may know the blob from a repository that we do not.
-            [] if blob.size > SMALL => vec![None],
-            some => some.iter().filter(|name| *name != self.repository.name()).map(Some).collect(),
-        };
-        let mut opened: Option<Upload> = None;
-        for candidate in candidates {
-            match self.repository.mount(&blob.digest, candidate).await? {
-                MountOutcome::Mounted => {
-                    if let Some(upload) = opened {
-                        upload.cancel().await;
-                    }
-                    return Ok(Opened::Mounted(candidate.cloned()));
-                }
-                MountOutcome::Declined(Some(upload))
-                    if opened.is_none() && blob.digest.algorithm() == Algorithm::Sha256 =>
-                {
-                    opened = Some(upload);
-                }
-                MountOutcome::Declined(Some(upload)) => upload.cancel().await,
-                MountOutcome::Declined(None) => {}
+        let mut memory = None;
+        if let Some(folder) = self.repository.sessions().filter(|_| blob.size >= WORTHWHILE)
+            && let Some((opened, address)) = SessionMemory::open(folder, &self.label(), &blob.digest)
+        {
+            if let Some(address) = address
+                && let Some(upload) = Upload::remembered(&self.repository, &address).await
+                && upload.offset() <= blob.size
+            {
+                return Ok(UploadWriter::opened(upload, blob, Some(opened)));
             }
+            memory = Some(opened);
         }
-        let upload = match opened {
-            Some(upload) => upload,
-            None => self.repository.start_upload(blob.digest.algorithm()).await?,
-        };
-        Ok(Opened::Writer(Box::new(UploadWriter { upload, blob: blob.clone(), small: None })))
+        match self.mount_or_start(blob, from).await? {
+            Begun::Mounted(from) => {
+                if let Some(memory) = memory {
+                    memory.forget();
+                }
+                Ok(Opened::Mounted(from))
+            }
+            Begun::Upload(upload) => Ok(UploadWriter::opened(upload, blob, memory)),
+        }
     }
 
     async fn put(&self, node: &Node) -> Result<Vec<String>> {
@@ -195,6 +226,21 @@ struct UploadWriter {
     upload: Upload,
     blob: Descriptor,
     small: Option<Bytes>,
+    memory: Option<SessionMemory>,
+}
+
+impl UploadWriter {
+    fn opened(upload: Upload, blob: &Descriptor, memory: Option<SessionMemory>) -> Opened {
+        let mut writer = Self { upload, blob: blob.clone(), small: None, memory };
+        writer.remember();
+        Opened::Writer(Box::new(writer))
+    }
+
+    fn remember(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            memory.keep(self.upload.address());
+        }
+    }
 }
 
 #[async_trait]
@@ -222,11 +268,17 @@ impl BlobWriter for UploadWriter {
 
     async fn refresh(&mut self) -> Result<u64> {
         self.small = None;
-        self.upload.refresh(self.blob.digest.algorithm()).await
+        let offset = self.upload.refresh(self.blob.digest.algorithm()).await?;
+        self.remember();
+        Ok(offset)
     }
 
     async fn commit(&mut self) -> Result<()> {
         let body = self.small.take().unwrap_or_default();
-        self.upload.finish(&self.blob.digest, body).await
+        self.upload.finish(&self.blob.digest, body).await?;
+        if let Some(memory) = self.memory.take() {
+            memory.forget();
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! What `push`, `pull`, `copy` and `inspect` have in common: how registries are spoken to, and what their failures mean.
 
+use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ impl RegistryArgs {
             ca_files: self.ca.clone(),
             insecure: self.insecure,
             chunk: chunk.filter(|size| *size > 0),
+            sessions: sessions(),
             ..Options::default()
         };
         if let Some(server) = ServerAddress::of(context)? {
@@ -67,6 +69,13 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::new(exit_of(&error), error.to_string())
     }
+}
+
+/// Where upload sessions are remembered between two tries of the same push.
+fn sessions() -> Option<PathBuf> {
+    let folder = |name| env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+    Some(state?.join("larder/uploads"))
 }
 
 /// The exit code of a client's failure.

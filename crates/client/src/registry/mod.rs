@@ -10,6 +10,7 @@ mod transport;
 mod upload;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use http::Method;
@@ -91,6 +92,11 @@ impl Repository {
     /// Another repository of the same registry.
     pub fn sibling(&self, name: RepositoryName) -> Self {
         Self { host: Arc::clone(&self.host), name }
+    }
+
+    /// Where upload sessions are remembered.
+    pub(crate) fn sessions(&self) -> Option<&Path> {
+        self.host.options.sessions.as_deref()
     }
 
     fn subject(&self, what: impl fmt::Display) -> String {

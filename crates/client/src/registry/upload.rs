@@ -11,7 +11,7 @@ use larder_oci::digest::{Algorithm, Digest};
 
 use super::auth::Scopes;
 use super::transport::Call;
-use super::{Repository, reply};
+use super::{Repository, origin, reply};
 use crate::error::{Error, Result};
 use crate::pieces::{self, Pieces, Watch};
 
@@ -47,6 +47,23 @@ impl Upload {
     pub(super) fn opened(repository: &Repository, asked: &Url, response: &Response) -> Result<Self> {
         let location = repository.host.follow(asked, response, &repository.subject("upload"))?;
         Ok(Self { repository: repository.clone(), location, offset: 0, gone: false, resumed: false })
+    }
+
+    /// A session that an earlier process opened at `address`, if the registry still knows it and has bytes of it.
+    pub(crate) async fn remembered(repository: &Repository, address: &str) -> Option<Self> {
+        let location = origin::follow(&repository.host.base, &repository.host.base, address).ok()?;
+        let call = Call::new(Method::GET, location.clone(), repository.push(), repository.subject("upload"));
+        let response = repository.host.call(&call).await.ok()?;
+        let offset = held(response.headers());
+        if response.status().as_u16() != 204 || offset == 0 {
+            return None;
+        }
+        Some(Self { repository: repository.clone(), location, offset, gone: false, resumed: true })
+    }
+
+    /// Where the session is.
+    pub(crate) fn address(&self) -> &str {
+        self.location.as_str()
     }
 
     /// How many bytes the registry has, as far as is known.

@@ -1,6 +1,7 @@
 //! Sending blobs to a registry that cuts, forgets and moves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use larder_client::source::{OpenOptions, open};
 use larder_client::{Name, Outcome, TransferOptions, transfer};
@@ -25,7 +26,7 @@ pub async fn push(
     let references: Vec<ImageReference> = references.iter().map(|text| text.parse().expect("a reference")).collect();
     let (destinations, _) = larder_client::destinations(client, &references).expect("destinations");
     let mut options = TransferOptions::default();
-    options.retry.first = std::time::Duration::from_millis(5);
+    options.retry.first = Duration::from_millis(5);
     transfer(source.as_ref(), &destinations, &options, &listener.progress()).await.expect("a source that works")
 }
 
@@ -83,6 +84,34 @@ async fn a_session_that_is_gone_is_begun_anew() {
     assert!(stored(&fake, &content));
     let sessions: Vec<String> = fake.log().into_iter().filter(|s| s.method == "PATCH").map(|s| s.path).collect();
     assert!(sessions.len() == 2 && sessions[0] != sessions[1], "{sessions:?}");
+}
+
+#[tokio::test]
+async fn a_push_that_was_killed_goes_on_where_it_was() {
+    let (fake, memory) = (Fake::start().await, tempfile::tempdir().expect("a folder"));
+    let mut options = crate::fake::options();
+    options.sessions = Some(memory.path().join("uploads"));
+    let client = || larder_client::Client::new(options.clone(), Arc::new(larder_client::credentials::Anonymous));
+    let content = noise(20_000_000, 17);
+    let references = [format!("{}/a/b:1", fake.host)];
+    let mut first = true;
+    // The second request after the cut is not answered: the process dies there.
+    fake.hook(move |seen| match seen.method.as_str() {
+        "PATCH" => std::mem::take(&mut first).then_some(Act::CutBody(12_000_000)),
+        "GET" if seen.path.contains("/uploads/") => Some(Act::Hang),
+        _ => None,
+    });
+    let (one, listener) = (client(), Listener::default());
+    let killed = tokio::time::timeout(Duration::from_secs(2), push(&one, &content, &references, &listener));
+    assert!(killed.await.is_err());
+    fake.hook(|_| None);
+    let outcomes = push(&client(), &content, &references, &Listener::default()).await;
+    outcomes[0].names[0].as_ref().expect("arrived");
+    assert!(stored(&fake, &content));
+    let last = fake.log().into_iter().rfind(|seen| seen.method == "PATCH").expect("sent");
+    assert_eq!(last.header("content-range"), Some("12000000-19999999"));
+    let left = std::fs::read_dir(memory.path().join("uploads")).expect("made").count();
+    assert_eq!(left, 0, "what has arrived is forgotten");
 }
 
 #[tokio::test]
