@@ -1,5 +1,7 @@
 //! Case 13: one image to several registries at once.
 
+use std::path::Path;
+
 use crate::clients::case::Note;
 use crate::harness::Outcome;
 use crate::harness::content::Image;
@@ -21,8 +23,10 @@ pub fn at_once(trial: &mut Trial<'_>, _: Origin) -> Outcome<Note> {
         format!("{}/my-project/ml-models/ml-model:$VERSION", hosts[2]),
     ];
     let line = format!("larder push {} {}", known.archive.display(), references.join(" "));
-    // A source of bytes that can be read but once: what is read twice would be missing.
-    let output = larder.sh(&line)?;
+    let archive = known.archive.display();
+    let output = larder.sh(&format!("strace -f -qq -e trace=read,pread64,preadv -P {archive} -o reads.txt {line}"))?;
+    let (read, size) = (bytes_read(&trial.folder().join("reads.txt"))?, known.archive.metadata()?.len());
+    ensure!(read < size * 3 / 2, "{read} bytes were read of a source of {size}: more than once");
     for reference in references.iter().map(|reference| reference.replace("$VERSION", "1.0.0")) {
         output.says(&reference)?;
     }
@@ -38,6 +42,12 @@ pub fn at_once(trial: &mut Trial<'_>, _: Origin) -> Outcome<Note> {
     ensure!(output.all().contains(&hosts[1]), "the failure is not told\n{}", output.all());
     third.stop_and_verify()?;
     Ok(None)
+}
+
+/// What strace saw being read.
+fn bytes_read(trace: &Path) -> Outcome<u64> {
+    let trace = std::fs::read_to_string(trace)?;
+    Ok(trace.lines().filter_map(|line| line.rsplit_once("= ")?.1.trim().parse::<u64>().ok()).sum())
 }
 
 fn holds(image: &Image, host: &str, repository: &str, tags: &[&str]) -> Outcome {

@@ -14,6 +14,24 @@ use crate::harness::{During, Failure, Outcome};
 /// The parent of all control groups that a trial makes.
 pub const CONTROL_GROUP: &str = "larder-trials";
 
+/// The mount namespace whose root is the folder of new clients. A mere `chroot` would not do: what a container
+/// runtime runs in a container later (`docker exec`) starts at the root of the namespace.
+pub const SID_NAMESPACE: &str = "/run/sid.mnt";
+
+const FURNISH_SID: &str = r#"
+mount --bind "$1" "$1"
+cd "$1"
+mount -t proc proc proc
+mount --rbind /sys sys
+mount --rbind /dev dev
+mount -t tmpfs tmpfs run
+mount -t tmpfs tmpfs tmp
+mkdir -p ".$2"
+mount --bind "$2" ".$2"
+pivot_root . .
+umount -l .
+"#;
+
 const GROUPS: &str = "/sys/fs/cgroup";
 
 /// Runs this program again, with these arguments, on a machine of its own.
@@ -33,22 +51,14 @@ pub fn run_inside(arguments: &[String]) -> Outcome<ExitCode> {
     }
 }
 
-/// Prepares the inner machine: loopback, an empty `/run`, and the folder of new clients as a root.
+/// Prepares the inner machine: loopback, an empty `/run`, and a place whose root is the folder of new clients.
 pub fn furnish(cache: &Path, work: &Path) -> Outcome {
     step("ip", &["link", "set", "lo", "up"])?;
     step("mount", &["-t", "tmpfs", "tmpfs", "/run"])?;
-    let root = cache.join("sid");
-    let path = |inner: &str| root.join(inner).display().to_string();
-    // A container runtime insists on a root that is a mount point.
-    step("mount", &["--bind", &path(""), &path("")])?;
-    step("mount", &["-t", "proc", "proc", &path("proc")])?;
-    step("mount", &["--rbind", "/sys", &path("sys")])?;
-    step("mount", &["--rbind", "/dev", &path("dev")])?;
-    step("mount", &["-t", "tmpfs", "tmpfs", &path("run")])?;
-    step("mount", &["-t", "tmpfs", "tmpfs", &path("tmp")])?;
-    let seen = root.join(work.strip_prefix("/")?);
-    std::fs::create_dir_all(&seen)?;
-    step("mount", &["--bind", &work.display().to_string(), &seen.display().to_string()])
+    std::fs::write(SID_NAMESPACE, "")?;
+    let namespace = format!("--mount={SID_NAMESPACE}");
+    let (root, work) = (cache.join("sid").display().to_string(), work.display().to_string());
+    step("unshare", &[&namespace, "--propagation", "private", "/bin/sh", "-ec", FURNISH_SID, "sh", &root, &work])
 }
 
 fn step(program: &str, arguments: &[&str]) -> Outcome {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::harness::isolation::SID_NAMESPACE;
 use crate::harness::{During, Failure, Outcome};
 
 /// Where a client comes from.
@@ -65,7 +66,6 @@ impl Log {
 #[derive(Clone, Debug)]
 pub struct Site {
     origin: Origin,
-    cache: PathBuf,
     folder: PathBuf,
     environment: BTreeMap<String, String>,
     limit: Duration,
@@ -86,14 +86,7 @@ impl Site {
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("NO_COLOR".to_owned(), "1".to_owned()),
         ]);
-        Self {
-            origin,
-            cache: cache.to_owned(),
-            folder: folder.to_owned(),
-            environment,
-            limit: Duration::from_secs(120),
-            log: Arc::clone(log),
-        }
+        Self { origin, folder: folder.to_owned(), environment, limit: Duration::from_secs(120), log: Arc::clone(log) }
     }
 
     /// The same with a variable set.
@@ -163,8 +156,9 @@ impl Site {
                 command
             }
             Origin::Sid => {
-                let mut command = Command::new("/usr/sbin/chroot");
-                command.arg(self.cache.join("sid")).args(["/usr/bin/env", "-C"]).arg(&self.folder).arg("/bin/sh");
+                let mut command = Command::new("/usr/bin/nsenter");
+                command.arg(format!("--mount={SID_NAMESPACE}")).args(["--", "/usr/bin/env", "-C"]);
+                command.arg(&self.folder).arg("/bin/sh");
                 command
             }
         };

@@ -92,6 +92,11 @@ impl Trial<'_> {
         self.server.as_mut().ok_or_else(|| Failure::new("the registry was stopped"))
     }
 
+    /// Ends the registry, for cases that bring their own.
+    pub fn stop_server(&mut self) -> Outcome {
+        self.server.take().map_or(Ok(()), Server::stop_and_verify)
+    }
+
     /// Another registry beside the first.
     pub fn another_server(&self, port: u16) -> Outcome<Server> {
         let data = self.folder.join(format!("registry-{port}"));
@@ -156,10 +161,7 @@ impl Trial<'_> {
 
     /// Ends the case: the registry must still run, and what it holds must be whole.
     pub fn close(mut self) -> Outcome {
-        match self.server.take() {
-            Some(server) => server.stop_and_verify(),
-            None => Ok(()),
-        }
+        self.stop_server()
     }
 
     /// The end of the registry's log.
