@@ -76,7 +76,7 @@ pub const KEYS: &[Key] = &[
     of("history.keep", Kind::Number(0, 100_000), "20", "How many changes of each tag are kept at most; the newest stay."),
     of("history.window", Kind::Duration(60 * MINUTE, YEARS), "30d", "How long changes of tags are kept at most."),
     of("jobs.keep", Kind::Duration(60 * MINUTE, YEARS), "7d", "How long finished jobs are kept."),
-    of("lease.ttl", Kind::Duration(MINUTE, 30 * DAY), "1d", "How long a blob that a push uploaded, mounted or found is kept for the manifest that will name it."),
+    of("lease.ttl", Kind::Duration(1, 30 * DAY), "1d", "How long a blob that a push uploaded, mounted or found is kept for the manifest that will name it."),
     of("limits.connections", Kind::Number(1, 1_000_000), "8192", "Connections at a time; more wait in the kernel's queue."),
     of("limits.header_bytes", Kind::Size(8 << 10, 16 * MIB), "64KiB", "The longest head of a request."),
     of("limits.header_timeout", Kind::Duration(1, 10 * MINUTE), "30s", "How long a request's head may take."),
@@ -94,7 +94,7 @@ pub const KEYS: &[Key] = &[
     of("sweep.every", Kind::Duration(1, DAY), "1m", "How often the background sweep looks for due work."),
     of("sweep.background", Kind::Switch, "true", "Collect garbage in the background. `larder sweep` works either way."),
     of("telemetry.otlp_endpoint", Kind::HttpUrl, "", "Where OpenTelemetry traces are sent (OTLP over HTTP), for example `http://localhost:4318`. Nothing is sent without it."),
-    of("uploads.idle", Kind::Duration(MINUTE, YEARS), "7d", "How long an upload may rest before it is given up and its disk space returned."),
+    of("uploads.idle", Kind::Duration(1, YEARS), "7d", "How long an upload may rest before it is given up and its disk space returned."),
 ];
 
 #[cfg(test)]

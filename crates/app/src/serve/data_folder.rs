@@ -1,4 +1,4 @@
-//! The data folder: made private, held under a lock by one process, refused on file systems whose locks SQLite cannot trust.
+//! The data folder: made private, held under a lock by one process (**Invariant 15**), refused on file systems whose locks SQLite cannot trust.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};

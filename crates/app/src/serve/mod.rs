@@ -83,7 +83,9 @@ async fn serve(configuration: &Configuration, activated: Vec<TcpListener>, conte
                 .map_err(|error| Failure::failed(format!("metrics.listen: {address}: {error}")))?;
         }
     }
-    greeting::greet(context, configuration, folder.root(), server.addresses())?;
+    if let Err(failure) = greeting::greet(context, configuration, folder.root(), server.addresses()) {
+        tracing::debug!(%failure, "nobody reads the greeting");
+    }
     notify::notify("READY=1");
 
     let work = jobs::start(configuration, &registry, &catalog);
@@ -105,7 +107,7 @@ async fn serve(configuration: &Configuration, activated: Vec<TcpListener>, conte
         }
         Err(reason) => {
             Err(Failure::new(Exit::CatalogLost, format!("the catalog cannot be written any more: {reason}"))
-                .with_hint("What was acknowledged is durable; a restart recovers it. Look at the disk first."))
+                .with_hint("Look at the disk first. A restart goes on from what is durable."))
         }
     }
 }

@@ -26,6 +26,7 @@ fn the_greeting_says_where_and_how() {
     assert!(text.contains("later version"), "it does not promise a command that does not exist: {text}");
 }
 
+/// One process writes a catalog (**Invariant 15**).
 #[test]
 fn the_data_folder_is_private_and_has_one_server() {
     let (_parent, folder) = folders();

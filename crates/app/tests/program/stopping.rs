@@ -1,12 +1,12 @@
 //! Signals and restarts: nothing acknowledged is lost, and nobody who can be served is cut off.
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::larder::{PATIENCE, Served, folders, push, sha256};
+use crate::larder::{PATIENCE, Served, code, folders, push, run, sha256};
 
 /// Begins an upload and sends its first chunk; answers where it goes on.
 async fn begin(base: &str, chunk: &[u8]) -> String {
@@ -116,4 +116,24 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(served.wait(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     assert!(!folder.join("run/larder.sock").exists(), "the control socket is gone");
+}
+
+/// A write that finds the catalog damaged ends the process, whatever else it is doing: the restart recovers from what is durable (behaviour §6).
+#[test]
+fn a_catalog_that_breaks_ends_the_server_with_a_code_of_its_own() {
+    let (_parent, folder) = folders();
+    let repo = |url: &str, name: &str| run(&["repo", "create", name, "--server", url]);
+    let mut served = Served::start(&folder);
+    assert_eq!(code(&repo(served.url(), "team/model")), 0);
+    served.stop();
+    let mut served = Served::start(&folder);
+    let path = folder.join("catalog.db");
+    let length = std::fs::metadata(&path).expect("it is there").len();
+    let mut database = std::fs::OpenOptions::new().write(true).open(path).expect("it is ours");
+    // All but the first page, which tells what the file is.
+    database.seek(SeekFrom::Start(4096)).expect("it is longer than a page");
+    database.write_all(&vec![0xa5; usize::try_from(length).expect("it is small") - 4096]).expect("it can be damaged");
+    drop(database);
+    assert_eq!(code(&repo(served.url(), "another/model")), 1);
+    assert_eq!(served.wait(), Some(70));
 }
