@@ -11,7 +11,7 @@ use larder_oci::name::RepositoryName;
 use larder_oci::reference::Reference;
 use larder_oci::tag::Tag;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::graph::{Graph, Node};
 use crate::hashing::Hasher;
 use crate::pieces::Pieces;
@@ -37,6 +37,11 @@ pub trait Target: Send + Sync {
 
     /// Told what will come, before anything does.
     async fn prepare(&self, graph: &Graph) -> Result<()>;
+
+    /// Whether it has a use for a blob at all.
+    fn wants(&self, _blob: &Descriptor) -> bool {
+        true
+    }
 
     /// Whether it has a blob, whole.
     async fn holds(&self, blob: &Descriptor) -> Result<bool>;
@@ -97,7 +102,7 @@ pub struct RemoteTarget {
 impl RemoteTarget {
     /// Pushes into `repository`.
     pub fn new(repository: Repository) -> Self {
-        Self { repository }
+        Self { repository: repository.for_push() }
     }
 
     /// Mounts from the first candidate that has it, else opens a session.
@@ -170,7 +175,12 @@ impl Target for RemoteTarget {
     }
 
     async fn holds(&self, blob: &Descriptor) -> Result<bool> {
-        let there = self.repository.blob_head(&blob.digest).await?;
+        let there = match self.repository.blob_head(&blob.digest).await {
+            Ok(there) => there,
+            // Who may not look may still be allowed to push; the push tells.
+            Err(error) if error.kind() == Kind::Denied => None,
+            Err(error) => return Err(error),
+        };
         Ok(there.is_some_and(|size| size.is_none_or(|size| size == blob.size)))
     }
 

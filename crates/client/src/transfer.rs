@@ -171,7 +171,13 @@ impl Run<'_> {
     ///
     /// Of several lanes on one registry the first one sends and the others mount from it.
     async fn blob(&self, blob: &Blob) {
-        let looked = join_all(self.lanes.iter().filter(|lane| lane.lives()).map(|lane| self.lacks(lane, blob))).await;
+        let looked = join_all(
+            self.lanes
+                .iter()
+                .filter(|lane| lane.lives() && lane.target.wants(&blob.descriptor))
+                .map(|lane| self.lacks(lane, blob)),
+        )
+        .await;
         let lacking: Vec<&Lane> = looked.into_iter().flatten().collect();
         let mut leaders: Vec<&Lane> = Vec::new();
         let mut followers: Vec<(&Lane, &Lane)> = Vec::new();

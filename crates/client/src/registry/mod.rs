@@ -48,7 +48,7 @@ impl Client {
     pub fn repository(&self, host: &str, name: &RepositoryName) -> Result<Repository> {
         let short = canonical_host(host) == "docker.io" && !name.as_str().contains('/');
         let full = if short { format!("library/{name}").parse().ok() } else { None };
-        Ok(Repository { host: self.0.host(host)?, name: full.unwrap_or_else(|| name.clone()) })
+        Ok(Repository { host: self.0.host(host)?, name: full.unwrap_or_else(|| name.clone()), pushing: false })
     }
 }
 
@@ -76,6 +76,8 @@ impl Registry {
 pub struct Repository {
     host: Arc<Host>,
     name: RepositoryName,
+    /// Questions are asked as somebody who pushes.
+    pushing: bool,
 }
 
 impl Repository {
@@ -91,7 +93,14 @@ impl Repository {
 
     /// Another repository of the same registry.
     pub fn sibling(&self, name: RepositoryName) -> Self {
-        Self { host: Arc::clone(&self.host), name }
+        Self { host: Arc::clone(&self.host), name, pushing: self.pushing }
+    }
+
+    /// The same repository, asked with the right to push: one token serves for everything, and a registry that protects what a pusher was
+    /// told exists (a lease) knows that it talks to one.
+    #[must_use]
+    pub fn for_push(self) -> Self {
+        Self { pushing: true, ..self }
     }
 
     /// Where upload sessions are remembered.
@@ -104,7 +113,7 @@ impl Repository {
     }
 
     fn pull(&self) -> Scopes {
-        Scopes::repository(&self.name, "pull")
+        if self.pushing { self.push() } else { Scopes::repository(&self.name, "pull") }
     }
 
     fn push(&self) -> Scopes {

@@ -162,8 +162,11 @@ impl Host {
         } else if matches!(call.method, Method::POST | Method::PUT | Method::PATCH) {
             request = request.header(CONTENT_LENGTH, "0");
         }
-        let answer = tokio::time::timeout(self.options.answer, request.send()).await;
-        let late = |_| self.unreachable(format!("no answer within {} s", self.options.answer.as_secs()));
+        // A registry may have to hash or check before it answers to a change; to a question it has no such excuse.
+        let asks = matches!(call.method, Method::GET | Method::HEAD);
+        let patience = if asks { self.options.idle } else { self.options.answer };
+        let answer = tokio::time::timeout(patience, request.send()).await;
+        let late = |_| self.unreachable(format!("no answer within {} s", patience.as_secs()));
         let response = answer.map_err(late)?.map_err(|error| self.unreachable(chain(&error.without_url())))?;
         self.reached.store(true, Ordering::Relaxed);
         Ok(response)

@@ -152,10 +152,14 @@ impl Target for FilesSink {
         Ok(())
     }
 
+    /// The configuration is no file of the model.
+    fn wants(&self, blob: &Descriptor) -> bool {
+        self.plan.get().is_some_and(|plan| plan.layers.contains_key(&blob.digest))
+    }
+
     async fn holds(&self, blob: &Descriptor) -> Result<bool> {
         let plan = Arc::clone(self.plan()?);
-        // The configuration is no file of the model.
-        let Some(places) = plan.layers.get(&blob.digest).cloned() else { return Ok(true) };
+        let places = plan.layers.get(&blob.digest).cloned().unwrap_or_default();
         let (digest, size) = (blob.digest, blob.size);
         blocking(move || plan.holds(&places, &digest, size)).await
     }

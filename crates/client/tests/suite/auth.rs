@@ -145,6 +145,18 @@ async fn a_realm_that_could_leak_is_refused() {
 }
 
 #[tokio::test]
+async fn a_push_asks_everything_as_one_who_pushes() {
+    let fake = Fake::start().await;
+    guarded(&fake, format!("http://{}/token", fake.host));
+    let client = fake.client_as(alice(&fake));
+    let listener = crate::listener::Listener::default();
+    let outcomes = crate::upload::push(&client, b"model", &[format!("{}/a/b:1", fake.host)], &listener).await;
+    outcomes[0].names[0].as_ref().expect("arrived");
+    let tokens: Vec<String> = fake.log().into_iter().filter(|s| s.path.starts_with("/token")).map(|s| s.path).collect();
+    assert!(tokens.iter().all(|path| path.contains("scope=repository%3Aa%2Fb%3Apull%2Cpush")), "{tokens:?}");
+}
+
+#[tokio::test]
 async fn an_identity_token_is_exchanged_by_post() {
     let fake = Fake::start().await;
     let realm = format!("http://{}/token", fake.host);
