@@ -39,13 +39,16 @@ async fn measure(catalog: &Catalog, out: &mut impl Write) -> Outcome<()> {
     let before = catalog.statistics();
     let (rate, times) = pushes(catalog, &next).await?;
     let after = catalog.statistics();
-    let group = (after.units - before.units) as f64 / (after.commits - before.commits).max(1) as f64;
+    let commits = (after.commits - before.commits).max(1) as f64;
+    let group = (after.units - before.units) as f64 / commits;
+    let commit = (after.commit_seconds_total - before.commit_seconds_total) * 1_000.0 / commits;
     writeln!(
         out,
-        "put_manifest, {PRODUCERS} producers: {rate:.0}/s, p50 {:?}, p99 {:?}, {group:.1} units per commit",
+        "put_manifest, {PRODUCERS} producers: {rate:.0}/s, p50 {:?}, p99 {:?}",
         at(&times, 50),
         at(&times, 99)
     )?;
+    writeln!(out, "  {group:.1} units per commit, {commit:.2} ms per commit")?;
     writeln!(out, "manifest by tag, 32 readers: {:.0}/s", reads(catalog, &next).await?)?;
     fill(catalog, "small", 1_000).await?;
     fill(catalog, "large", LARGE).await?;
@@ -55,7 +58,7 @@ async fn measure(catalog: &Catalog, out: &mut impl Write) -> Outcome<()> {
             let begun = Instant::now();
             let page = catalog.tags(&name.parse()?, after.as_deref(), 1_000).await?.ok_or("no repository")?;
             times.push(begun.elapsed());
-            assert_eq!(page.items.len(), 1_000.min(page.items.len()));
+            assert_eq!(page.items.len(), 1_000);
         }
         times.sort();
         writeln!(out, "page of 1,000 tags, {name}, after {after:?}: {:?}", at(&times, 50))?;
@@ -73,12 +76,13 @@ fn at(times: &[Duration], percent: usize) -> Duration {
 async fn pushes(catalog: &Catalog, next: &Arc<AtomicU64>) -> Outcome<(f64, Vec<Duration>)> {
     let begun = Instant::now();
     let tasks: Vec<_> = (0..PRODUCERS)
-        .map(|producer| {
+        .map(|_| {
             let (catalog, next) = (catalog.clone(), Arc::clone(next));
             tokio::spawn(async move {
                 let mut times = Vec::new();
                 while begun.elapsed() < Duration::from_secs(SECONDS) {
-                    let push = manifest(&format!("team/r{producer}"), next.fetch_add(1, Ordering::Relaxed), 6)?;
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let push = manifest(&format!("team/r{}", number % PRODUCERS), number, 6)?;
                     let sent = Instant::now();
                     catalog.put_manifest(push).await?;
                     times.push(sent.elapsed());
@@ -105,8 +109,8 @@ async fn reads(catalog: &Catalog, next: &Arc<AtomicU64>) -> Outcome<f64> {
                 while begun.elapsed() < Duration::from_secs(SECONDS) {
                     number = (number * 25_214_903_917 + 11) % top;
                     let repository = format!("team/r{}", number % PRODUCERS).parse()?;
-                    catalog.manifest(&repository, &format!("t{number:08}").parse()?, true).await?;
-                    count += 1;
+                    let found = catalog.manifest(&repository, &format!("t{number:08}").parse()?, true).await?;
+                    count += u64::from(found.is_some());
                 }
                 Outcome::Ok(count)
             })
@@ -130,12 +134,17 @@ async fn fill(catalog: &Catalog, repository: &str, tags: u64) -> Outcome<()> {
 
 fn manifest(repository: &str, number: u64, layers: u64) -> Outcome<PutManifest> {
     let edge = |layer: u64| {
-        Ok(NewEdge { kind: EdgeKind::Layer, child: digest(number * 8 + layer + 1)?, size: 1_000_000, required: true })
+        Ok(NewEdge {
+            kind: EdgeKind::Layer,
+            child: digest(number.wrapping_mul(8) + layer + 1)?,
+            size: 1_000_000,
+            required: true,
+        })
     };
     let now = Timestamp::now();
     Ok(PutManifest {
         repository: repository.parse()?,
-        digest: digest(number * 8)?,
+        digest: digest(number.wrapping_mul(8))?,
         media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
         artifact_type: None,
         subject: None,

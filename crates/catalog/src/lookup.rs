@@ -94,7 +94,8 @@ pub(crate) fn ensure_digests(tx: &mut Tx<'_>, known: &mut BTreeMap<Digest, Optio
     match tx {
         Tx::Sqlite(_) => {
             for (digest, id) in known.iter_mut().filter(|(_, id)| id.is_none()) {
-                *id = Some(ensure_digest(tx, digest, Hold::Share)?);
+                let sql = "INSERT INTO digests (digest) VALUES ($1) RETURNING id";
+                *id = tx.row(sql, values![&keys::encode(digest)], |row| row.int(0))?;
             }
         }
         Tx::Postgres(session) => {

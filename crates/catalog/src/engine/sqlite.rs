@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::ballast::{Ballast, available};
@@ -51,6 +52,7 @@ pub(crate) fn open(path: &Path, options: &Options, known: &'static [Migration]) 
         group: options.group,
         wal_pages: Arc::clone(&wal_pages),
         checkpoint: Some(checkpoint),
+        gather: Duration::ZERO,
     };
     let mover = Checkpoint { connection: mover, health: Arc::clone(&health), wal_pages, wake };
     let (reads, mut threads) = start_readers(path, options)?;
@@ -82,6 +84,7 @@ pub(crate) fn open_memory(options: &Options, known: &'static [Migration]) -> Res
         group: options.group,
         wal_pages: Arc::default(),
         checkpoint: None,
+        gather: Duration::ZERO,
     };
     let threads = Mutex::new(vec![start("catalog-writer", move || writer.run())?]);
     let (writes, reads) = (Arc::clone(&queue), queue);
@@ -131,8 +134,7 @@ fn connect(path: &Path, options: &Options) -> Result<Connection> {
 fn connect_to_read(path: &Path, options: &Options) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(options.busy_timeout).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(&connection, options).map_err(read_error)?;
     connection
         .execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY")
         .map_err(failed)?;
@@ -140,8 +142,7 @@ fn connect_to_read(path: &Path, options: &Options) -> Result<Connection> {
 }
 
 fn configure(connection: &Connection, options: &Options) -> Done<()> {
-    connection.busy_timeout(options.busy_timeout)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(connection, options)?;
     // auto_vacuum has to stand before the first table and before the log.
     connection.execute_batch(
         "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
@@ -153,6 +154,16 @@ fn configure(connection: &Connection, options: &Options) -> Done<()> {
     }
     expect(connection, "PRAGMA synchronous", 2)?;
     expect(connection, "PRAGMA foreign_keys", 1)
+}
+
+/// Plans hold whatever is bound: else this build of SQLite (STAT4) compiles each statement again for each value, at four times the cost of running it.
+fn keep_statements(connection: &Connection, options: &Options) -> Done<()> {
+    connection.busy_timeout(options.busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    if !connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)? {
+        return Err(Fault::Error(Error::Database("SQLite does not keep its plans".to_owned())));
+    }
+    Ok(())
 }
 
 /// What durability hangs on is asked for, and then looked at.

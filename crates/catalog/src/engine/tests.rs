@@ -365,6 +365,26 @@ async fn a_broken_database_ends_the_catalog() {
     catalog.close().await;
 }
 
+/// On both kinds of connection, whatever was bound before.
+#[tokio::test]
+async fn a_statement_is_compiled_once() {
+    let f = Fixture::disk().await;
+    let work = |tx: &mut Tx<'_>| {
+        let mut found = 0;
+        let sql = "SELECT id FROM digests WHERE digest = $1 AND id > $2";
+        for number in 0..5 {
+            found += i32::from(tx.any(sql, values![&crate::keys::encode(&digest(number)), i64::MAX >> number])?);
+        }
+        let Tx::Sqlite(connection) = tx else { return Ok((found, 0)) };
+        let statement = connection.prepare_cached(sql)?;
+        Ok((found, statement.get_status(rusqlite::StatementStatus::RePrepare)))
+    };
+    assert_eq!(f.engine().write(Kind::Grow, work).await.expect("answered"), (0, 0));
+    for _ in 0..40 {
+        assert_eq!(f.engine().read(Kind::Read, work).await.expect("answered"), (0, 0));
+    }
+}
+
 /// The log is moved by the second connection, and is begun anew after that.
 #[tokio::test]
 async fn a_long_log_is_moved_in_the_background() {
