@@ -17,7 +17,7 @@ use crate::raw::{Client, Payload};
 /// Tags of the small repository, and of one page.
 const PAGE: usize = 1_000;
 /// Tags set by one request where the server takes several.
-const TAGS_AT_ONCE: usize = 500;
+const TAGS_AT_ONCE: usize = 100;
 /// Times a page is asked for; the median counts.
 const ASKED: usize = 21;
 
