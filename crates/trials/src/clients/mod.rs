@@ -19,7 +19,7 @@ pub mod table;
 pub mod umoci;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -31,6 +31,9 @@ use crate::harness::server::Implementation;
 use crate::harness::site::Log;
 use crate::harness::trial::Lab;
 use crate::harness::{Failure, Outcome, binary, isolation};
+
+/// How the name of a run's scratch folder begins; the process's number follows.
+const SCRATCH: &str = "larder-trials-";
 
 /// Tries every client, and prints a table. Needs root and what `.ci/install` installs.
 #[derive(Debug, Args)]
@@ -105,18 +108,35 @@ fn outside(options: &Options, out: &mut impl Write) -> Outcome<ExitCode> {
     if options.server == Tried::Larder && options.larder.is_none() {
         binary::larder(None)?;
     }
-    let work = tempfile::Builder::new().prefix("larder-trials-").tempdir_in("/var/tmp")?;
+    remove_leftovers()?;
+    let prefix = format!("{SCRATCH}{}-", std::process::id());
+    let work = tempfile::Builder::new().prefix(&prefix).tempdir_in("/var/tmp")?;
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     arguments.extend(["--inside".to_owned(), work.path().display().to_string()]);
     let ended = isolation::run_inside(&arguments);
     isolation::remove_groups();
     if options.keep {
-        writeln!(out, "kept: {}", work.keep().display())?;
+        let kept = Path::new("/var/tmp").join(format!("larder-kept-{}", std::process::id()));
+        std::fs::rename(work.keep(), &kept)?;
+        writeln!(out, "kept: {}", kept.display())?;
     }
     ended
 }
 
-fn try_all(options: &Options, work: &std::path::Path, cases: &[&Case], out: &mut impl Write) -> Outcome<ExitCode> {
+/// Removes what runs left behind that were killed: their processes and mounts ended with them, their files did not.
+fn remove_leftovers() -> Outcome {
+    for entry in std::fs::read_dir("/var/tmp")? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(SCRATCH).and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn try_all(options: &Options, work: &Path, cases: &[&Case], out: &mut impl Write) -> Outcome<ExitCode> {
     isolation::furnish(&options.cache, work)?;
     let versions = preflight::versions(&options.cache, work, &Log::create(work.join("log"))?)?;
     let lab = Lab::open(options.cache.clone(), work.to_owned(), options.implementation()?)?;

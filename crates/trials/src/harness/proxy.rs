@@ -243,3 +243,41 @@ fn close(one: &TcpStream, other: &TcpStream) {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers every connection with a mebibyte.
+    fn upstream() -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                read_head(&mut client).unwrap();
+                let _ = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+                let _ = client.write_all(&vec![7; 1 << 20]);
+            }
+        });
+        port
+    }
+
+    fn ask(port: u16) -> usize {
+        let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        client.write_all(b"GET /v2/m/blobs/x HTTP/1.1\r\nHost: m\r\nRange: bytes=5-\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        answer.len()
+    }
+
+    #[test]
+    fn a_connection_is_cut_as_often_as_asked_and_everything_is_written_down() {
+        let proxy = Proxy::start(0, upstream()).unwrap();
+        proxy.cut(Cut { method: "GET", path: "/blobs/", way: Way::Down, after: 1 << 18, times: 1 });
+        assert!(ask(proxy.port) < 1 << 20);
+        assert!(ask(proxy.port) > 1 << 20);
+        let seen = proxy.take_seen();
+        assert_eq!(seen.iter().map(Seen::was_cut).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(seen[0].range.as_deref(), Some("bytes=5-"));
+    }
+}
