@@ -8,11 +8,15 @@ use crate::{Action, Actor, Error, Registry, Result};
 
 impl Registry {
     /// By digest: the manifest and every tag that points to it. By tag: that tag alone.
-    pub async fn delete_manifest(&self, actor: &Actor, repository: &RepositoryName, reference: &Reference) -> Result<()> {
+    pub async fn delete_manifest(
+        &self,
+        actor: &Actor,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<()> {
         self.permit_write(actor, Action::Delete, repository)?;
         let stamp = self.stamp(actor);
-        let absent =
-            || Error::ManifestUnknown { repository: repository.clone(), reference: reference.to_string() };
+        let absent = || Error::ManifestUnknown { repository: repository.clone(), reference: reference.to_string() };
         let (digest, outcome) = match reference {
             Reference::Tag(tag) => (None, self.inner.catalog.delete_tag(repository, tag, stamp).await?),
             Reference::Digest(digest) => {
@@ -38,7 +42,13 @@ impl Registry {
     }
 
     /// Points a tag at a manifest that the repository holds already.
-    pub async fn move_tag(&self, actor: &Actor, repository: &RepositoryName, tag: &Tag, to: &Reference) -> Result<Digest> {
+    pub async fn move_tag(
+        &self,
+        actor: &Actor,
+        repository: &RepositoryName,
+        tag: &Tag,
+        to: &Reference,
+    ) -> Result<Digest> {
         self.permit_write(actor, Action::Push, repository)?;
         let absent = || Error::ManifestUnknown { repository: repository.clone(), reference: to.to_string() };
         let target = self.inner.catalog.manifest(repository, to, false).await?.ok_or_else(absent)?;

@@ -16,7 +16,12 @@ impl Registry {
     }
 
     /// The same with what is known of each.
-    pub async fn tag_rows(&self, actor: &Actor, repository: &RepositoryName, page: &PageRequest) -> Result<Page<TagRow>> {
+    pub async fn tag_rows(
+        &self,
+        actor: &Actor,
+        repository: &RepositoryName,
+        page: &PageRequest,
+    ) -> Result<Page<TagRow>> {
         self.permit(actor, Action::Pull, repository)?;
         let rows = self.inner.catalog.tag_rows(repository, page.after.as_deref(), page.limit).await?;
         rows.ok_or_else(|| Error::RepositoryUnknown(repository.clone()))

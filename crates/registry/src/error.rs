@@ -234,7 +234,9 @@ impl From<blobs::Error> for Error {
                 tracing::warn!(error = %source, "the store is full");
                 Self::StorageFull
             }
-            blobs::Error::DigestMismatch { expected, found } => Self::DigestMismatch { expected: *expected, found: *found },
+            blobs::Error::DigestMismatch { expected, found } => {
+                Self::DigestMismatch { expected: *expected, found: *found }
+            }
             blobs::Error::AlgorithmNotAnnounced { size } => Self::AlgorithmNotAnnounced { size },
             blobs::Error::UploadLost(id) => Self::UploadUnknown(id),
             other => Self::Store(other),

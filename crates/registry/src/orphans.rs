@@ -58,10 +58,8 @@ impl Registry {
 
     /// Which of these nothing knows. Sessions first, then rows: the order is the proof.
     pub(crate) async fn orphans_among(&self, stored: &[Stored]) -> Result<Vec<Orphan>> {
-        let suspects: Vec<&Stored> = stored
-            .iter()
-            .filter(|stored| matches!(stored, Stored::Upload { .. } | Stored::Object { .. }))
-            .collect();
+        let suspects: Vec<&Stored> =
+            stored.iter().filter(|stored| matches!(stored, Stored::Upload { .. } | Stored::Object { .. })).collect();
         let sessions: Vec<UploadId> = suspects.iter().filter_map(|stored| session_of(stored)).collect();
         let mut registered = self.inner.catalog.uploads_exist(&sessions).await?.into_iter();
         let mut unregistered = Vec::new();

@@ -105,7 +105,9 @@ impl Registry {
     ) -> Result<Self> {
         let behind = introduce(&settings, store.as_ref(), &catalog).await?;
         if behind {
-            tracing::error!("the catalog is older than its store: nothing will be collected until `larder verify --adopt`");
+            tracing::error!(
+                "the catalog is older than its store: nothing will be collected until `larder verify --adopt`"
+            );
         }
         if !settings.read_only {
             catalog.renew_all_leases(after(clock.now(), settings.lease_ttl)).await?;
@@ -252,7 +254,8 @@ async fn introduce(settings: &Settings, store: &dyn BlobStore, catalog: &Catalog
             Ok(false)
         }
         Some(marker) if marker.store_id != identity.store_id => Err(Error::StrangeStore(
-            "the store belongs to another catalog: give the catalog that was used with it, or an empty store".to_owned(),
+            "the store belongs to another catalog: give the catalog that was used with it, or an empty store"
+                .to_owned(),
         )),
         Some(marker) if marker.generation > identity.generation => Ok(true),
         Some(marker) => {

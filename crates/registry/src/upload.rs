@@ -98,7 +98,9 @@ impl Registry {
         let source = match from {
             Some(from) if actor.may(Action::Pull, from) => Some(MountSource::Repository(from.clone())),
             Some(_) => None,
-            None => actor.may_list().then_some(MountSource::Any { filter: RepositoryFilter::All, limit: MOUNT_CANDIDATES }),
+            None => {
+                actor.may_list().then_some(MountSource::Any { filter: RepositoryFilter::All, limit: MOUNT_CANDIDATES })
+            }
         };
         if let Some(source) = source
             && let Some(blob) = self.inner.catalog.mount_candidate(digest, &source).await?
@@ -261,7 +263,9 @@ impl Registry {
             }
         }
         match range {
-            Some(range) if writing.offset() != range.end + 1 => Err(Error::LengthMismatch { id, offset: writing.durable }),
+            Some(range) if writing.offset() != range.end + 1 => {
+                Err(Error::LengthMismatch { id, offset: writing.durable })
+            }
             _ => Ok(()),
         }
     }
@@ -381,6 +385,8 @@ impl Writing {
 }
 
 /// Runs `work` to its end even when the caller's connection goes away.
-async fn finish_even_if_dropped<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+async fn finish_even_if_dropped<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
     tokio::spawn(work).await.unwrap_or_else(|ended| Err(Error::Internal(ended.to_string())))
 }

@@ -1,9 +1,9 @@
 //! Reading everything back: rows against bytes, lengths and hashes against names (behaviour §6).
 
+use futures::StreamExt;
 use larder_blobs::{BlobKey, Stored};
 use larder_catalog::model::{AffectedTag, BlobRow, BlobState};
 use larder_oci::{Algorithm, Digest};
-use futures::StreamExt;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256, Sha512};
 

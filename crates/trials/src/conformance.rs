@@ -66,7 +66,12 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     for fault in &faults {
         writeln!(out, "{fault}")?;
     }
-    writeln!(out, "{} passed, {} failed", verdict.tests - verdict.blemished(), verdict.blemished().max(faults.len() as u64))?;
+    writeln!(
+        out,
+        "{} passed, {} failed",
+        verdict.tests - verdict.blemished(),
+        verdict.blemished().max(faults.len() as u64)
+    )?;
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -10,8 +10,8 @@ use larder_blobs::memory::MemoryStore;
 use larder_oci::{Algorithm, Digest, Reference, RepositoryName, Tag, UploadId, media_type};
 use larder_registry::testing;
 use larder_registry::{
-    Actor, Condition, Error, ManifestPush, ManifestPushed, ManualClock, Registry, Result, Rights, Settings, SweepReport,
-    UploadBody,
+    Actor, Condition, Error, ManifestPush, ManifestPushed, ManualClock, Registry, Result, Rights, Settings,
+    SweepReport, UploadBody,
 };
 use sha2::Digest as _;
 
@@ -155,12 +155,8 @@ pub fn image(layers: &[&[u8]]) -> Vec<u8> {
 /// An index over these manifests.
 pub fn index(manifests: &[&[u8]]) -> Vec<u8> {
     let entries: Vec<_> = manifests.iter().map(|bytes| descriptor(media_type::OCI_MANIFEST, bytes)).collect();
-    format!(
-        r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{}]}}"#,
-        media_type::OCI_INDEX,
-        entries.join(",")
-    )
-    .into_bytes()
+    format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{}]}}"#, media_type::OCI_INDEX, entries.join(","))
+        .into_bytes()
 }
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> String {

@@ -13,21 +13,59 @@ use self::state::{BLOBS, MANIFESTS, REPOSITORIES, TAGS};
 /// One thing that a client, an operator or fate does.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    PushBlob { repository: usize, blob: usize },
-    StartUpload { repository: usize, blob: usize },
+    PushBlob {
+        repository: usize,
+        blob: usize,
+    },
+    StartUpload {
+        repository: usize,
+        blob: usize,
+    },
     /// Tenths of the blob; `broken` ends the body with a reset connection.
-    Append { upload: usize, tenths: usize, broken: bool },
-    Finish { upload: usize },
-    Head { repository: usize, blob: usize },
-    Mount { to: usize, from: Option<usize>, blob: usize },
-    PushManifest { repository: usize, manifest: usize, tag: Option<usize> },
-    MoveTag { repository: usize, tag: usize, manifest: usize },
-    DeleteTag { repository: usize, tag: usize },
-    DeleteManifest { repository: usize, manifest: usize },
-    DeleteBlob { repository: usize, blob: usize },
+    Append {
+        upload: usize,
+        tenths: usize,
+        broken: bool,
+    },
+    Finish {
+        upload: usize,
+    },
+    Head {
+        repository: usize,
+        blob: usize,
+    },
+    Mount {
+        to: usize,
+        from: Option<usize>,
+        blob: usize,
+    },
+    PushManifest {
+        repository: usize,
+        manifest: usize,
+        tag: Option<usize>,
+    },
+    MoveTag {
+        repository: usize,
+        tag: usize,
+        manifest: usize,
+    },
+    DeleteTag {
+        repository: usize,
+        tag: usize,
+    },
+    DeleteManifest {
+        repository: usize,
+        manifest: usize,
+    },
+    DeleteBlob {
+        repository: usize,
+        blob: usize,
+    },
     Sweep,
     /// Eighths of a lease's term.
-    Wait { eighths: u32 },
+    Wait {
+        eighths: u32,
+    },
     Restart,
 }
 

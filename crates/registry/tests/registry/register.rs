@@ -40,8 +40,9 @@ async fn a_tag_under_three_writers_and_two_readers_is_linearizable() {
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| tokio::spawn(write(Arc::clone(&driver), writer, Arc::clone(&clock), Arc::clone(&running))))
         .collect();
-    let readers: Vec<_> =
-        (0..READERS).map(|_| tokio::spawn(read(Arc::clone(&driver), Arc::clone(&clock), Arc::clone(&running)))).collect();
+    let readers: Vec<_> = (0..READERS)
+        .map(|_| tokio::spawn(read(Arc::clone(&driver), Arc::clone(&clock), Arc::clone(&running))))
+        .collect();
     let mut writes = vec![Operation { value: first, begun: 0, ended: 0 }];
     for writer in writers {
         writes.extend(writer.await.expect("no writer fails"));

@@ -58,7 +58,9 @@ async fn no_push_is_broken_or_refused_under_a_continuous_sweep() {
 
     let sweeper = tokio::spawn(sweep_until(Arc::clone(&driver), Arc::clone(&in_flight), Arc::clone(&done)));
     let pushers: Vec<_> = (0..PUSHERS)
-        .map(|pusher| tokio::spawn(push_until(pusher, pushes, Arc::clone(&driver), Arc::clone(&in_flight), Arc::clone(&count))))
+        .map(|pusher| {
+            tokio::spawn(push_until(pusher, pushes, Arc::clone(&driver), Arc::clone(&in_flight), Arc::clone(&count)))
+        })
         .collect();
     for pusher in pushers {
         pusher.await.expect("every push is taken");
@@ -102,7 +104,8 @@ async fn push(driver: &Driver, random: &mut SmallRng, repository: &str, tag: &st
         if driver.has_blob(repository, &digest).await {
             continue;
         }
-        let mount = driver.registry.mount(&driver.actor, &name(repository), &digest, None).await.expect("a mount or an upload");
+        let mount =
+            driver.registry.mount(&driver.actor, &name(repository), &digest, None).await.expect("a mount or an upload");
         if mount != Mount::Mounted(digest) {
             driver.push_blob(repository, bytes).await;
         }

@@ -19,10 +19,8 @@ fn bytes(text: &'static str) -> UploadBody {
 
 /// A body that breaks off as a lost connection does.
 fn broken(text: &'static str) -> UploadBody {
-    let pieces = vec![
-        Ok(Bytes::from_static(text.as_bytes())),
-        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
-    ];
+    let pieces =
+        vec![Ok(Bytes::from_static(text.as_bytes())), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
     UploadBody { stream: Box::pin(futures::stream::iter(pieces)), length: None }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
 use larder_blobs::{BlobKey, BlobStore, Stored};
 use larder_registry::{Actor, FindingKind, Settings, Sparse, VerifyOptions, VerifyReport, testing};
-use futures::StreamExt;
 
 use crate::driver::{Driver, image, sha256};
 

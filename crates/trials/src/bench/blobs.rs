@@ -242,7 +242,14 @@ fn remove(samples: &[Sample]) -> Outcome {
 /// Runs `work` for each index on a thread of its own.
 pub fn in_parallel(count: usize, work: impl Fn(usize) -> Outcome + Sync) -> Outcome {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..count).map(|index| scope.spawn({ let work = &work; move || work(index) })).collect();
+        let threads: Vec<_> = (0..count)
+            .map(|index| {
+                scope.spawn({
+                    let work = &work;
+                    move || work(index)
+                })
+            })
+            .collect();
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| Failure::new("a client panicked"))?)
     })
 }
