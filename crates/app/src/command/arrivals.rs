@@ -71,7 +71,7 @@ pub fn report(
     let errors: Vec<&Error> = results.into_iter().filter_map(|result| result.as_ref().err()).collect();
     match (errors.as_slice(), references.len()) {
         ([], _) => Ok(()),
-        ([error], 1) => Err(Failure::from((*error).clone()).about(&references[0])),
+        ([error], 1) => Err(Failure::from((*error).clone())),
         _ => {
             for arrival in failed {
                 let error = arrival.error.as_deref().unwrap_or_default();

@@ -47,7 +47,7 @@ pub async fn run(args: CopyArgs, context: &Context) -> Result {
     let progress = listener(context, all.len() > 1);
     let mut options = args.transfer.options();
     options.selection = Selection { platform: args.platform, referrers: args.referrers };
-    let outcomes = transfer(&source, &all, &options, &progress).await.map_err(|e| Failure::from(e).about(&from))?;
+    let outcomes = transfer(&source, &all, &options, &progress).await?;
     arrivals::report(&references, &positions, &outcomes, context)
 }
 

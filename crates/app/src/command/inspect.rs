@@ -101,10 +101,9 @@ struct Referrer {
 /// Runs `larder inspect`.
 pub async fn run(args: InspectArgs, context: &Context) -> Result {
     let reference = resolve(&args.reference, context)?;
-    let about = |error: larder_client::Error| Failure::from(error).about(&reference);
     let client = args.registry.client(None, context)?;
     let source: Remote = remote(&client, &reference)?;
-    let root = source.root().await.map_err(about)?;
+    let root = source.root().await?;
     if args.raw {
         let mut out = context.stdout();
         out.write_all(&root.bytes)?;
@@ -113,17 +112,19 @@ pub async fn run(args: InspectArgs, context: &Context) -> Result {
     let manifest = ParsedManifest::parse(&root.bytes, Some(&root.descriptor.media_type))
         .map_err(|error| Failure::failed(format!("{reference}: {error}")))?;
     let repository = source.repository().ok_or_else(|| Failure::failed(format!("{reference} is no repository")))?;
-    let referrers = repository.referrers(&root.descriptor.digest, None).await.map_err(about)?;
+    let referrers = repository.referrers(&root.descriptor.digest, None).await?;
     let config = match &manifest.config {
-        Some(config) => Some(look_into(repository, config).await.map_err(about)?),
+        Some(config) => Some(look_into(repository, config).await?),
         None => None,
     };
+    // Of an image without a type of its own its configuration's stands in.
+    let config_type = manifest.config.as_ref().map(|config| config.media_type.clone());
     let parts = manifest.config.iter().chain(&manifest.layers).map(|part| part.size).sum::<u64>();
     let inspected = Inspected {
         reference: reference.to_string(),
         digest: root.descriptor.digest,
         media_type: manifest.media_type,
-        artifact_type: manifest.artifact_type,
+        artifact_type: manifest.artifact_type.filter(|own| config_type.as_ref() != Some(own)),
         size: root.descriptor.size + parts,
         annotations: manifest.annotations,
         subject: manifest.subject.map(|subject| subject.digest),

@@ -75,10 +75,9 @@ struct Pulled<'a> {
 /// Runs `larder pull`.
 pub async fn run(args: PullArgs, context: &Context) -> Result {
     let reference = resolve(&args.reference, context)?;
-    let about = |error: larder_client::Error| Failure::from(error).about(&reference);
     let client = args.registry.client(None, context)?;
     let named = remote(&client, &reference)?;
-    let root = named.root().await.map_err(about)?;
+    let root = named.root().await?;
     let manifest = ParsedManifest::parse(&root.bytes, Some(&root.descriptor.media_type))
         .map_err(|error| Failure::failed(format!("{reference}: {error}")))?;
     let format = chosen(&args, &manifest);
@@ -90,9 +89,9 @@ pub async fn run(args: PullArgs, context: &Context) -> Result {
     let mut options = args.transfer.options();
     options.selection = Selection { platform: args.platform.clone(), referrers: args.referrers };
     let destination = Destination { target, names: vec![Name::default()] };
-    let outcomes = transfer(&source, &[destination], &options, &listener(context, false)).await.map_err(about)?;
+    let outcomes = transfer(&source, &[destination], &options, &listener(context, false)).await?;
     let arrived = outcomes.into_iter().flat_map(|outcome| outcome.names).next();
-    let arrived = arrived.ok_or_else(|| Failure::failed(format!("{reference}: nothing came")))?.map_err(about)?;
+    let arrived = arrived.ok_or_else(|| Failure::failed(format!("{reference}: nothing came")))??;
     let pulled = Pulled {
         reference: reference.to_string(),
         digest: arrived.digest.to_string(),

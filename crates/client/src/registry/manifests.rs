@@ -68,7 +68,7 @@ impl Repository {
     /// Gets a manifest (end-3). By digest, the bytes must have that digest; by tag, the digest that the registry names.
     pub async fn manifest(&self, reference: &Reference) -> Result<FetchedManifest> {
         let response = self.host.expect(&self.manifest_call(Method::GET, reference)?, &[200]).await?;
-        let subject = self.subject(reference);
+        let subject = self.named(reference);
         let announced = reply::content_digest(response.headers());
         let content_type = content_type(&response);
         let bytes = reply::body(response, MANIFEST_LIMIT, &subject, self.host.options.idle).await?;
@@ -114,7 +114,7 @@ impl Repository {
         for tag in tags {
             url.query_pairs_mut().append_pair("tag", tag.as_str());
         }
-        let call = Call::new(Method::PUT, url, self.push(), self.subject(reference))
+        let call = Call::new(Method::PUT, url, self.push(), self.named(reference))
             .header(CONTENT_TYPE, media_type)?
             .body(bytes);
         let response = self.host.expect(&call, &[201, 200, 202, 204]).await?;
@@ -139,13 +139,13 @@ impl Repository {
     /// Deletes a manifest or a tag (end-9).
     pub async fn delete_manifest(&self, reference: &Reference) -> Result<()> {
         let url = self.host.url(&format!("{}/manifests/{reference}", self.name))?;
-        let call = Call::new(Method::DELETE, url, self.delete(), self.subject(reference));
+        let call = Call::new(Method::DELETE, url, self.delete(), self.named(reference));
         self.host.expect(&call, &[202, 200, 204]).await.map(drop)
     }
 
     fn manifest_call(&self, method: Method, reference: &Reference) -> Result<Call> {
         let url = self.host.url(&format!("{}/manifests/{reference}", self.name))?;
-        Call::new(method, url, self.pull(), self.subject(reference)).header(ACCEPT, &ACCEPTED.join(", "))
+        Call::new(method, url, self.pull(), self.named(reference)).header(ACCEPT, &ACCEPTED.join(", "))
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use http::Method;
 
 use larder_oci::name::RepositoryName;
+use larder_oci::reference::Reference;
 
 pub use self::blobs::{Download, MountOutcome};
 pub use self::lists::Page;
@@ -106,6 +107,14 @@ impl Repository {
     /// Where upload sessions are remembered.
     pub(crate) fn sessions(&self) -> Option<&Path> {
         self.host.options.sessions.as_deref()
+    }
+
+    /// `HOST/NAME:TAG` or `HOST/NAME@DIGEST`.
+    pub(crate) fn named(&self, reference: &Reference) -> String {
+        match reference {
+            Reference::Tag(tag) => format!("{self}:{tag}"),
+            Reference::Digest(digest) => format!("{self}@{digest}"),
+        }
     }
 
     fn subject(&self, what: impl fmt::Display) -> String {

@@ -28,10 +28,7 @@ impl Remote {
 #[async_trait]
 impl Source for Remote {
     fn label(&self) -> String {
-        match &self.reference {
-            Reference::Tag(tag) => format!("{}:{tag}", self.repository),
-            Reference::Digest(digest) => format!("{}@{digest}", self.repository),
-        }
+        self.repository.named(&self.reference)
     }
 
     async fn root(&self) -> Result<Document> {
