@@ -134,6 +134,7 @@ fn a_catalog_that_breaks_ends_the_server_with_a_code_of_its_own() {
     database.seek(SeekFrom::Start(4096)).expect("it is longer than a page");
     database.write_all(&vec![0xa5; usize::try_from(length).expect("it is small") - 4096]).expect("it can be damaged");
     drop(database);
-    assert_eq!(code(&repo(served.url(), "another/model")), 1);
+    // Whether the answer still leaves the process is chance.
+    assert_ne!(code(&repo(served.url(), "another/model")), 0, "nothing is acknowledged");
     assert_eq!(served.wait(), Some(70));
 }
