@@ -262,11 +262,11 @@ fn a_push_outlives_the_death_and_return_of_the_server() {
     let path = model(parent.path(), 50_000_000);
     let output = run(&["push", &path, &format!("{}/a:1", cutter.host)]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    let returned = returned.lock().expect("unpoisoned");
+    let mut returned = returned.lock().expect("unpoisoned");
     let url = host(returned.as_ref().expect("it came back"));
     assert_eq!(json(&["inspect", &format!("{url}/a:1")])["layers"][0]["size"], 50_000_000);
     // The cutter's threads outlive the test; the server must not.
-    drop(returned.lock().expect("unpoisoned").take());
+    drop(returned.take());
 }
 
 #[test]
