@@ -6,6 +6,7 @@ mod bench;
 mod cases;
 mod clients;
 mod conformance;
+mod faults;
 mod harness;
 mod raw;
 
@@ -28,6 +29,8 @@ struct CommandLine {
 enum Trial {
     /// Real clients of both ages: docker, containerd, podman, skopeo, crane, regctl, oras, helm, cosign, …
     Clients(clients::Options),
+    /// Kills, power cuts, broken and full disks, damaged blobs, races, crafted requests.
+    Faults(faults::Options),
     /// Larder beside Distribution and nginx, as ratios.
     Bench(bench::Options),
     /// The OCI conformance suite, built beforehand.
@@ -37,6 +40,7 @@ enum Trial {
 fn main() -> ExitCode {
     let result: Outcome<ExitCode> = match CommandLine::parse().trial {
         Trial::Clients(options) => clients::run(&options),
+        Trial::Faults(options) => faults::run(&options),
         Trial::Bench(options) => bench::run(&options),
         Trial::Conformance(options) => conformance::run(&options),
     };

@@ -149,13 +149,7 @@ impl Connection {
     }
 
     /// Only sends a request; its answer is read with [`receive`](Self::receive).
-    pub fn send(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        payload: Payload<'_>,
-    ) -> io::Result<()> {
+    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], payload: Payload<'_>) -> io::Result<()> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));

@@ -63,7 +63,8 @@ impl Read for Reader {
         }
         if inside == 0 || self.block.is_empty() {
             self.block.resize(BLOCK as usize, 0);
-            SmallRng::seed_from_u64(self.content.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).fill_bytes(&mut self.block);
+            SmallRng::seed_from_u64(self.content.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+                .fill_bytes(&mut self.block);
         }
         let left = usize::try_from(self.content.size - self.at).unwrap_or(usize::MAX);
         let taken = buffer.len().min(self.block.len() - inside).min(left);

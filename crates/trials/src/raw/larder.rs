@@ -42,6 +42,13 @@ impl Larder {
         })
     }
 
+    /// With its log in another folder, one that no fault reaches.
+    pub fn logging_to(mut self, folder: &Path) -> Outcome<Self> {
+        self.log = folder.join(format!("larder-{}.log", self.port));
+        File::create(&self.log)?;
+        Ok(self)
+    }
+
     /// With a setting, as its environment variable names it: `STORAGE__RESERVE`.
     pub fn with(mut self, setting: &str, value: &str) -> Self {
         self.environment.push((format!("LARDER_{setting}"), value.to_owned()));
@@ -59,11 +66,12 @@ impl Larder {
     /// Starts it and does not wait.
     pub fn spawn(&mut self) -> Outcome {
         let log = File::options().append(true).open(&self.log)?;
-        let mut command = Command::new(&self.binary);
+        let mut command = self.program();
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
             .arg(&self.data)
             .env("LARDER_DRAIN__DELAY", "0s")
+            .env("LARDER_DRAIN__TIMEOUT", "2s")
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -178,9 +186,21 @@ impl Larder {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
+    /// The program, with none of this process's own settings.
+    fn program(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("LARDER_") {
+                command.env_remove(variable);
+            }
+        }
+        command
+    }
+
     /// An administration command with a JSON answer; whether it is content is for the caller to read.
     fn command(&self, command: &str, flags: &[&str]) -> Outcome<Value> {
-        let output = Command::new(&self.binary)
+        let output = self
+            .program()
             .args(["--output", "json", "--quiet", command, "--data"])
             .arg(&self.data)
             .args(flags)

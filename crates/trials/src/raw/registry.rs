@@ -25,7 +25,13 @@ impl Client {
     }
 
     /// Any request. After an error the next one takes a new connection.
-    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], payload: Payload<'_>) -> io::Result<Reply> {
+    pub fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        payload: Payload<'_>,
+    ) -> io::Result<Reply> {
         let mut body = Vec::new();
         let mut reply = self.send_into(method, path, headers, payload, &mut body)?;
         reply.body = body;
