@@ -3,8 +3,9 @@
 //! It reads first, under locks that the sweep and every delete take too, and writes only when nothing is left to refuse.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use larder_oci::{Digest, EdgeKind};
+use larder_oci::{Digest, EdgeKind, Reference};
 use serde_json::json;
 
 use crate::engine::{Done, Fault, Kind, Row, Tx, Value, values};
@@ -13,13 +14,25 @@ use crate::lookup::{self, Hold};
 use crate::model::{Condition, PutManifest, PutManifestOutcome, Sparse};
 use crate::outbox;
 use crate::tags::{self, Place};
-use crate::{Catalog, Result};
+use crate::{Catalog, Error, Result};
 
 impl Catalog {
     /// Stores a manifest and points its tags at it, unless its condition, a false size or absent targets forbid it. In any outcome but
     /// [`Stored`](PutManifestOutcome::Stored) nothing was changed.
+    ///
+    /// What the repository has already may be pushed on a full disk too, for that is how clients move a tag (behaviour §6).
     pub async fn put_manifest(&self, push: PutManifest) -> Result<PutManifestOutcome> {
-        self.engine().write(Kind::Grow, move |tx| put(tx, &push)).await
+        let push = Arc::new(push);
+        let first = Arc::clone(&push);
+        match self.engine().write(Kind::Grow, move |tx| put(tx, &first)).await {
+            Err(Error::Full) => {}
+            answered => return answered,
+        }
+        let reference = Reference::Digest(push.digest);
+        if self.manifest(&push.repository, &reference, false).await?.is_none() {
+            return Err(Error::Full);
+        }
+        self.engine().write(Kind::Shrink, move |tx| put(tx, &push)).await
     }
 }
 

@@ -121,7 +121,8 @@ impl Catalog {
             point(tx, Place { id, name: &name }, &tag, (digest, &wanted), &how, &stamp)?;
             Ok(true)
         };
-        self.engine().write(Kind::Grow, work).await
+        // A row or two: tags move on a full disk too (behaviour §6).
+        self.engine().write(Kind::Shrink, work).await
     }
 
     /// Removes a tag; its manifest stays, and is pullable by its digest (behaviour §5).
