@@ -113,8 +113,9 @@ fn outside(options: &Options, out: &mut impl Write) -> Outcome<ExitCode> {
     let work = tempfile::Builder::new().prefix(&prefix).tempdir_in("/var/tmp")?;
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     arguments.extend(["--inside".to_owned(), work.path().display().to_string()]);
+    let before = isolation::foreign_groups();
     let ended = isolation::run_inside(&arguments);
-    isolation::remove_groups();
+    isolation::remove_groups(&before);
     if options.keep {
         let kept = Path::new("/var/tmp").join(format!("larder-kept-{}", std::process::id()));
         std::fs::rename(work.keep(), &kept)?;

@@ -39,6 +39,7 @@ const TOOLS: &[&str] = &[
     "/usr/bin/unshare",
     "/usr/bin/setpriv",
     "/usr/bin/nsenter",
+    "/usr/bin/tini",
     "/usr/bin/strace",
     "/bin/ip",
     "/usr/bin/docker-registry",

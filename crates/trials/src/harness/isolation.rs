@@ -6,7 +6,7 @@
 //! takes them away.
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::harness::{During, Failure, Outcome};
@@ -39,7 +39,8 @@ pub fn run_inside(arguments: &[String]) -> Outcome<ExitCode> {
     let program = std::env::current_exe()?;
     let status = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
-        .arg("--")
+        // A first process that reaps: podman waits 20 s for a monitor that is only a zombie.
+        .args(["--", "tini", "--"])
         .arg(program)
         .args(arguments)
         .process_group(0)
@@ -91,12 +92,23 @@ pub fn overlay_works(work: &Path) -> bool {
     works
 }
 
-/// Takes away the control groups that the containers of a finished trial left behind.
-pub fn remove_groups() {
+/// The control groups that clients make beside ours, whatever they are told, and that are there now.
+pub fn foreign_groups() -> Vec<PathBuf> {
+    let hierarchies = std::fs::read_dir(GROUPS).into_iter().flatten().flatten().map(|entry| entry.path());
+    let roots = hierarchies.chain([PathBuf::from(GROUPS)]);
+    let named = roots.flat_map(|root| ["docker", "libpod_parent", "default"].map(|name| root.join(name)));
+    named.filter(|group| group.is_dir()).collect()
+}
+
+/// Takes away the control groups that a finished trial left behind, except those that were there `before`.
+pub fn remove_groups(before: &[PathBuf]) {
     let Ok(hierarchies) = std::fs::read_dir(GROUPS) else { return };
     remove_group(&Path::new(GROUPS).join(CONTROL_GROUP));
     for hierarchy in hierarchies.flatten() {
         remove_group(&hierarchy.path().join(CONTROL_GROUP));
+    }
+    for group in foreign_groups().iter().filter(|group| !before.contains(group)) {
+        remove_group(group);
     }
 }
 
