@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{FORWARDED, HOST, ORIGIN};
+use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::Authority;
 use larder_registry::{Actor, Rights};
@@ -28,7 +28,7 @@ const FORWARDING: [&str; 7] = [
 pub enum Admission {
     /// No account, loopback only: an anonymous who may push, pull, delete and manage repositories.
     Loopback,
-    /// `access.open = "read"`: anyone may pull.
+    /// `access.open = "read"`: anyone may pull, and whoever is on loopback may do the rest.
     OpenRead,
     /// `access.open = "write"`: anyone may push, pull, delete and manage repositories.
     OpenWrite,
@@ -74,28 +74,29 @@ impl Admission {
         }
         let host = host(head)?;
         refuse_other_sites(head, host.as_ref(), public_url)?;
-        match self {
-            Self::OpenRead => Ok(Actor::anonymous(Rights::ReadOnly)),
-            Self::OpenWrite => Ok(Actor::anonymous(Rights::Everything)),
-            Self::Loopback => {
-                if peer.address().is_some_and(|address| !address.ip().to_canonical().is_loopback()) {
-                    return Err(Refused::Remote);
-                }
-                if FORWARDING.iter().any(|name| head.headers.contains_key(*name)) {
-                    return Err(Refused::Forwarded);
-                }
-                if !host.as_ref().is_some_and(is_loopback) {
-                    return Err(Refused::StrangeHost);
-                }
-                Ok(Actor::anonymous(Rights::Everything))
-            }
+        let local = at_home(peer, head, host.as_ref());
+        match (self, local) {
+            (Self::OpenWrite, _) | (Self::OpenRead | Self::Loopback, Ok(())) => Ok(Actor::anonymous(Rights::Everything)),
+            (Self::OpenRead, Err(_)) => Ok(Actor::anonymous(Rights::ReadOnly)),
+            (Self::Loopback, Err(refused)) => Err(refused),
         }
     }
 }
 
+/// Whether a request is from this machine and means it: `access.open` decides about the others only (behaviour §4).
+fn at_home(peer: &Peer, head: &Parts, host: Option<&Authority>) -> Result<(), Refused> {
+    if peer.address().is_some_and(|address| !address.ip().to_canonical().is_loopback()) {
+        return Err(Refused::Remote);
+    }
+    if is_forwarded(head) {
+        return Err(Refused::Forwarded);
+    }
+    if host.is_some_and(is_loopback) { Ok(()) } else { Err(Refused::StrangeHost) }
+}
+
 /// Whether a request carries a header by which a proxy shows itself.
 pub(crate) fn is_forwarded(head: &Parts) -> bool {
-    head.headers.contains_key(FORWARDED) || FORWARDING.iter().any(|name| head.headers.contains_key(*name))
+    FORWARDING.iter().any(|name| head.headers.contains_key(*name))
 }
 
 /// The one host that a request names: in its target, in `Host`, or in both alike.

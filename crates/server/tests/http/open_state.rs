@@ -62,9 +62,13 @@ async fn open_for_reading_means_reading() {
         (Method::DELETE, "/v2/a/manifests/1"),
         (Method::DELETE, "/api/v1/repositories/a"),
     ] {
-        reader.call(method, path, &[("content-type", "application/json")], "{}").await.expect(403);
+        reader.call(method, path, &[lan[0], ("content-type", "application/json")], "{}").await.expect(403);
     }
-    assert_eq!(reader.post("/v2/a/blobs/uploads/", "").await.code(), "DENIED");
+    assert_eq!(reader.call(Method::POST, "/v2/a/blobs/uploads/", &lan, "").await.code(), "DENIED");
+    // It decides for other addresses only: whoever is on loopback may push as without it.
+    reader.post("/v2/a/blobs/uploads/", "").await.expect(202);
+    let forwarded = [("host", "localhost:5000"), ("x-forwarded-for", "10.0.0.9")];
+    reader.call(Method::POST, "/v2/a/blobs/uploads/", &forwarded, "").await.expect(403);
     reader.get_with("/v2/", &[("host", "kind-registry:5000"), ("origin", "https://attacker.test")]).await.expect(403);
 }
 
