@@ -1,5 +1,7 @@
 //! BuildKit through buildx in the engine: indexes with attestations, and the registry as a build cache.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::clients::case::Note;
@@ -88,6 +90,14 @@ pub fn cache_index(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
     Ok(None)
 }
 
+/// Steps that did not run: BuildKit says `CACHED`, or fetches the layer that such a step once made, just when it needs it.
+fn from_cache(progress: &str) -> usize {
+    let numbers = progress.lines().filter(|line| line.contains(" [train ") || line.contains(" [stage-1 "));
+    let numbers: BTreeSet<&str> = numbers.filter_map(|line| line.split(' ').next()).collect();
+    let says = |number: &str, what: &str| progress.lines().any(|line| line.starts_with(&format!("{number} {what}")));
+    numbers.into_iter().filter(|number| says(number, "CACHED") || says(number, "sha256:")).count()
+}
+
 fn round_trip(trial: &Trial<'_>, origin: Origin, options: &str) -> Outcome<Value> {
     let host = trial.host();
     let context = trial.folder().join("context");
@@ -105,8 +115,7 @@ fn round_trip(trial: &Trial<'_>, origin: Origin, options: &str) -> Outcome<Value
     ensure!(!first.err.contains("CACHED"), "an empty engine found something in a cache");
 
     let second = build(&bridged(trial, origin)?, "second")?;
-    let cached = second.err.lines().filter(|line| line.ends_with("CACHED")).count();
-    ensure_eq!(cached, 4, "steps taken from the cache by another engine, in\n{}", second.err);
+    ensure_eq!(from_cache(&second.err), 4, "steps taken from the cache by another engine, in\n{}", second.err);
     let layers = |tag: &str| -> Outcome<Value> {
         let index = trial.observer.manifest("ml-model", tag)?;
         Ok(trial.observer.manifest("ml-model", &index.child("amd64")?)?.document["layers"].clone())
