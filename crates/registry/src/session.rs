@@ -1,6 +1,6 @@
 //! Which requests write to which upload sessions: one writer each (reliability I-20).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Sessions {
     writers: Arc<Mutex<HashMap<UploadId, Arc<Writer>>>>,
     released: Arc<Notify>,
+    /// Sessions whose bytes are the beginning of a whole blob that was sent in one closing request and broke off.
+    whole: Mutex<HashSet<UploadId>>,
 }
 
 struct Writer {
@@ -70,6 +72,17 @@ impl Sessions {
         writers.insert(*id, Arc::clone(&writer));
         let (writers, released) = (Arc::clone(&self.writers), Arc::clone(&self.released));
         Ok(Claim { id: *id, writer, writers, released })
+    }
+
+    /// Notes that a closing request which carried the whole blob broke off: clients that repeat it send the blob from its beginning, and
+    /// clients that ask where the session stands go on from there.
+    pub fn broke_off_whole(&self, id: &UploadId) {
+        self.whole.lock().expect("no panic happens under this lock").insert(*id);
+    }
+
+    /// Whether the last thing that happened to the session was that; forgets it.
+    pub fn take_whole(&self, id: &UploadId) -> bool {
+        self.whole.lock().expect("no panic happens under this lock").remove(id)
     }
 
     /// Sessions being written to.

@@ -141,6 +141,7 @@ impl Registry {
         self.writable()?;
         let registry = self.clone();
         finish_even_if_dropped(async move {
+            registry.inner.sessions.take_whole(&upload.id);
             let mut writing = registry.begin_writing(upload, range, body.length).await?;
             let received = registry.receive(&mut writing, range, body).await;
             let offset = registry.settle_checkpoint(&mut writing).await?;
@@ -168,14 +169,31 @@ impl Registry {
         self.writable()?;
         let (registry, actor, digest) = (self.clone(), actor.clone(), *digest);
         finish_even_if_dropped(async move {
+            let upload = registry.restart_whole(upload, range, body.length).await?;
+            let whole = range.is_none() && upload.offset == 0;
             let mut writing = registry.begin_writing(upload, range, body.length).await?;
             if let Err(error) = registry.receive(&mut writing, range, body).await {
                 registry.settle_checkpoint(&mut writing).await?;
+                if whole {
+                    registry.inner.sessions.broke_off_whole(&writing.row.id);
+                }
                 return Err(error);
             }
             registry.commit(&actor, writing, &digest).await
         })
         .await
+    }
+
+    /// A closing request with a body and without a range, after one like it broke off, is the same blob from its beginning (regctl does so).
+    async fn restart_whole(&self, upload: Upload, range: Option<UploadRange>, length: Option<u64>) -> Result<Upload> {
+        let again = self.inner.sessions.take_whole(&upload.id) && range.is_none() && length != Some(0);
+        if !again || upload.offset == 0 {
+            return Ok(upload);
+        }
+        // The row first: a crash in between leaves bytes that the next opening discards.
+        let (at, until) = (self.now(), self.lease_end());
+        self.inner.catalog.checkpoint_upload(&upload.id, 0, Vec::new(), at, until).await?;
+        Ok(Upload { offset: 0, hash_state: Vec::new(), ..upload })
     }
 
     /// A whole blob in one request: a session that nobody else ever sees.
@@ -207,6 +225,7 @@ impl Registry {
 
     /// Forgets a session: first the row, then the bytes; a crash in between leaves an orphan (**Invariant 2**).
     pub(crate) async fn give_up(&self, upload: &Upload) -> Result<()> {
+        self.inner.sessions.take_whole(&upload.id);
         self.inner.catalog.delete_upload(&upload.repository, &upload.id).await?;
         Ok(self.inner.store.discard_upload(&upload.id).await?)
     }

@@ -42,6 +42,24 @@ async fn a_broken_body_keeps_what_arrived() {
     assert!(matches!(gone, Err(Error::UploadUnknown(_))));
 }
 
+/// regctl repeats a closing request that broke off, from the blob's beginning; others ask where the session stands.
+#[tokio::test]
+async fn a_whole_blob_that_broke_off_may_be_sent_again_or_resumed() {
+    let driver = Driver::new().await;
+    let (repository, actor) = (name("team/model"), &driver.actor);
+    let whole = sha256(b"first half, second half");
+    for again in [bytes("first half, second half"), bytes("second half")] {
+        let id = driver.registry.start_upload(actor, &repository, None).await.expect("a session").id;
+        let failed = driver.registry.finish_upload(actor, &repository, &id, None, broken("first half, "), &whole).await;
+        assert!(matches!(failed, Err(Error::BodyInterrupted { .. })), "{failed:?}");
+        let status = driver.registry.upload_status(actor, &repository, &id).await.expect("a status");
+        assert_eq!(status.offset, 12, "what arrived is kept for those who ask");
+        let range = (again.length == Some(11)).then_some(UploadRange { start: 12, end: 22 });
+        let done = driver.registry.finish_upload(actor, &repository, &id, range, again, &whole).await;
+        assert_eq!(done.expect("a blob"), whole);
+    }
+}
+
 #[tokio::test]
 async fn a_chunk_out_of_order_changes_nothing() {
     let driver = Driver::new().await;
