@@ -139,6 +139,7 @@ impl Tracer {
             .args(["-e", "signal=none", "-p", &pid.as_raw_nonzero().to_string(), "-o"])
             .arg(&output)
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .during(|| "cannot run strace".to_owned())?;
@@ -160,7 +161,15 @@ impl Tracer {
         if self.child.try_wait()?.is_none() {
             kill_process(Pid::from_child(&self.child), Signal::INT)?;
         }
-        self.child.wait()?;
+        // A tracer whose tracees die while it lets go of them may wait for ever.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                self.child.kill()?;
+                self.child.wait()?;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let said = std::fs::read_to_string(&self.output)?;
         // A call that a kill did not let return has a question mark for its answer.
         Ok(said.contains("INJECTED") || said.contains("= ?"))
