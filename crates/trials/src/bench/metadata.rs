@@ -133,8 +133,9 @@ fn tag_pages(bench: &mut Bench<'_>, peer: &Peer, process: &Process, manifest: &[
             let reference = format!("{digest}?{}", wanted.join("&"));
             expect(201, client.put_manifest(repository, &reference, manifest)?.status, "PUT of many tags")?;
         }
-        let deep = format!("&last=t{:07}", tags.saturating_sub(PAGE + 1));
-        for (row, after) in [("page of 1,000 tags", ""), ("last page of 1,000 tags", deep.as_str())] {
+        let deep = tags.checked_sub(PAGE + 1).map(|before| format!("&last=t{before:07}"));
+        let first = ("page of 1,000 tags", String::new());
+        for (row, after) in std::iter::once(first).chain(deep.map(|deep| ("last page of 1,000 tags", deep))) {
             let path = format!("/v2/{repository}/tags/list?n={PAGE}{after}");
             let row = format!("{row} of {}, ms", grouped(tags));
             bench.sheet.note(&row, Less, peer.name(), ask(&mut client, &path)?);
