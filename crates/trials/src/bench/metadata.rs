@@ -88,7 +88,9 @@ fn manifest_of(note: &str) -> Vec<u8> {
 /// Requests per second of `wrk` with 32 connections.
 fn wrk(port: u16, path: &str, seconds: u64) -> Outcome<f64> {
     let url = format!("http://127.0.0.1:{port}{path}");
-    let output = Command::new("wrk").args(["-t2", "-c32", &format!("-d{seconds}s"), &url]).output();
+    // Distribution says that there is nothing when the type is not asked for.
+    let accept = format!("Accept: {}", larder_oci::media_type::OCI_MANIFEST);
+    let output = Command::new("wrk").args(["-t2", "-c32", "-H", &accept, &format!("-d{seconds}s"), &url]).output();
     let text = String::from_utf8_lossy(&output.during(|| "wrk does not run".to_owned())?.stdout).into_owned();
     if text.contains("Non-2xx") {
         return Err(Failure::new(format!("{path} was refused: {text}")));
