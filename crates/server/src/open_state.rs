@@ -76,7 +76,9 @@ impl Admission {
         refuse_other_sites(head, host.as_ref(), public_url)?;
         let local = at_home(peer, head, host.as_ref());
         match (self, local) {
-            (Self::OpenWrite, _) | (Self::OpenRead | Self::Loopback, Ok(())) => Ok(Actor::anonymous(Rights::Everything)),
+            (Self::OpenWrite, _) | (Self::OpenRead | Self::Loopback, Ok(())) => {
+                Ok(Actor::anonymous(Rights::Everything))
+            }
             (Self::OpenRead, Err(_)) => Ok(Actor::anonymous(Rights::ReadOnly)),
             (Self::Loopback, Err(refused)) => Err(refused),
         }
