@@ -133,7 +133,7 @@ fn unready(server: &Larder) -> Outcome {
 }
 
 /// What `/readyz` says once it has this status; it may be a second old.
-pub fn readiness(server: &Larder, status: u16) -> Outcome<serde_json::Value> {
+fn readiness(server: &Larder, status: u16) -> Outcome<serde_json::Value> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let reply = server.client().get("/readyz")?;

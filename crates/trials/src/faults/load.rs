@@ -16,6 +16,8 @@ use crate::raw::{Client, Connection, Larder, Payload, Reply};
 
 /// Images beyond which old ones are deleted.
 const KEPT: usize = 40;
+/// Images that a script leaves.
+const SPARED: usize = 4;
 const KIB: u64 = 1 << 10;
 
 /// Clients at work.
@@ -84,7 +86,7 @@ pub fn script(server: &Larder, ledger: &Arc<Ledger>, seeds: &Arc<AtomicU64>, bro
         port: server.port(),
         broken,
     };
-    let works: [fn(&Shared) -> Option<()>; 4] = [move_tag, push_images, move_tag, delete_one];
+    let works: [fn(&Shared) -> Option<()>; 4] = [move_tag, push_images, move_tag, delete_a_spare_one];
     let mut whole = true;
     for work in works {
         whole &= work(&shared).is_some();
@@ -182,6 +184,11 @@ fn delete_images(shared: &Shared) -> Option<()> {
         return Some(());
     }
     delete_one(shared)
+}
+
+/// Not the last few: they are there to be found whole.
+fn delete_a_spare_one(shared: &Shared) -> Option<()> {
+    if shared.ledger.len() > SPARED { delete_one(shared) } else { Some(()) }
 }
 
 fn delete_one(shared: &Shared) -> Option<()> {

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ensure;
-use crate::faults::full_disk::readiness;
 use crate::faults::kill::World;
 use crate::faults::ledger::Look;
 use crate::faults::load::script;
 use crate::faults::{Held, Rig};
 use crate::harness::{During, Failure, Outcome};
+use crate::raw::registry::location;
+use crate::raw::{Larder, Payload};
 
 /// What a server does to its disk.
 const CALLS: [&str; 11] = [
@@ -93,12 +94,27 @@ fn one(world: &mut World, folder: &Path, calls: &str, fault: &str, number: u32) 
     } else {
         world.recover(look)?;
     }
-    // The catalog takes half a second to notice that there is space again.
-    readiness(&world.server, 200)?;
+    takes_uploads(&world.server)?;
     let works = script(&world.server, &world.ledger, &world.seeds, false);
     world.check(Look::since(since))?;
     ensure!(works, "the script does not run after the fault\n{}", world.server.last_words());
     Ok(hit)
+}
+
+/// The catalog notices by itself, within a second, that there is space again.
+fn takes_uploads(server: &Larder) -> Outcome {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let mut client = server.client();
+        let started = client.start_upload("team/probe")?;
+        if let Some(at) = location(&started).filter(|_| started.status == 202) {
+            let gone = client.send("DELETE", &at, &[], Payload::Empty)?;
+            ensure!(gone.status == 204, "a cancel: {} {}", gone.status, gone.text());
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "no upload is taken after the fault: {}", started.text());
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// A server may end by the kill, or because its catalog cannot be written; and for no other reason.
