@@ -5,9 +5,11 @@
 //! wrong. Only the control groups that containers leave behind belong to the machine; [`remove_groups`]
 //! takes them away.
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use crate::harness::{During, Failure, Outcome};
 
@@ -30,6 +32,8 @@ mkdir -p ".$2"
 mount --bind "$2" ".$2"
 pivot_root . .
 umount -l .
+echo ready
+exec sleep infinity
 "#;
 
 const GROUPS: &str = "/sys/fs/cgroup";
@@ -56,10 +60,28 @@ pub fn run_inside(arguments: &[String]) -> Outcome<ExitCode> {
 pub fn furnish(cache: &Path, work: &Path) -> Outcome {
     step("ip", &["link", "set", "lo", "up"])?;
     step("mount", &["-t", "tmpfs", "tmpfs", "/run"])?;
-    std::fs::write(SID_NAMESPACE, "")?;
-    let namespace = format!("--mount={SID_NAMESPACE}");
-    let (root, work) = (cache.join("sid").display().to_string(), work.display().to_string());
-    step("unshare", &[&namespace, "--propagation", "private", "/bin/sh", "-ec", FURNISH_SID, "sh", &root, &work])
+    // podman keeps its locks there.
+    step("mount", &["-t", "tmpfs", "tmpfs", "/dev/shm"])?;
+    furnish_sid(&cache.join("sid"), work)
+}
+
+/// Starts a process that holds the other root for as long as this machine lives, and waits until it stands.
+fn furnish_sid(root: &Path, work: &Path) -> Outcome {
+    let mut holder = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "/bin/sh", "-ec", FURNISH_SID, "sh"])
+        .args([root, work])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .during(|| "unshare".to_owned())?;
+    let mut said = String::new();
+    let mut out = BufReader::new(holder.stdout.take().during(|| "unshare without an output".to_owned())?);
+    out.read_line(&mut said)?;
+    if said.trim() != "ready" {
+        holder.wait()?;
+        return Err(Failure::new(format!("{} cannot be made a root", root.display())));
+    }
+    Ok(symlink(format!("/proc/{}/ns/mnt", holder.id()), SID_NAMESPACE)?)
 }
 
 fn step(program: &str, arguments: &[&str]) -> Outcome {

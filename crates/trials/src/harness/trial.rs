@@ -183,10 +183,13 @@ fn settle(home: &Path, overlay: bool) -> Outcome {
     std::fs::create_dir_all(home.join("tmp"))?;
     let driver = if overlay { "overlay" } else { "vfs" };
     let shown = home.display();
+    // podman refuses to tidy up where this is longer than 50 characters, and waits 20 s for it.
+    let case = home.parent().and_then(Path::file_name).unwrap_or_default().display();
+    let run = format!("/run/containers/{case}");
     std::fs::write(
         home.join("storage.conf"),
         format!(
-            "[storage]\ndriver = \"{driver}\"\ngraphroot = \"{shown}/storage\"\nrunroot = \"{shown}/run\"\n\
+            "[storage]\ndriver = \"{driver}\"\ngraphroot = \"{shown}/storage\"\nrunroot = \"{run}\"\n\
              [storage.options.pull_options]\nenable_partial_images = \"{overlay}\"\n"
         ),
     )?;
