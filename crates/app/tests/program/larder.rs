@@ -13,13 +13,19 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The program, with nothing of this environment's settings.
 pub fn larder(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+    let mut command = without_settings(env!("CARGO_BIN_EXE_larder"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Any program that comes to start `larder`, with nothing of this environment's settings.
+pub fn without_settings(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LARDER_") || name.to_string_lossy().starts_with("REGISTRY_") {
             command.env_remove(name);
         }
     }
-    command.args(arguments).stdin(Stdio::null());
     command
 }
 

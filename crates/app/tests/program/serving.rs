@@ -4,9 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
-use crate::larder::{PATIENCE, Served, code, folders, larder, push, run, stderr};
+use crate::larder::{PATIENCE, Served, code, folders, larder, push, run, stderr, without_settings};
 
 #[test]
 fn the_greeting_says_where_and_how() {
@@ -135,7 +134,7 @@ async fn a_socket_of_the_service_manager_is_used() {
         env!("CARGO_BIN_EXE_larder"),
         folder.display()
     );
-    let mut command = Command::new("bash");
+    let mut command = without_settings("bash");
     command.args(["-c", &script]).env("LARDER_DRAIN__DELAY", "0s");
     let served = Served::greeted(command);
     drop(socket);
