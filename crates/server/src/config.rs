@@ -21,6 +21,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// How long after a drain began everything is cut (`drain.timeout`).
     pub drain_timeout: Duration,
+    /// For how long browsers are to come by TLS only, once they came by it (`Strict-Transport-Security`).
+    pub hsts: Option<Duration>,
     /// Limits on connections.
     pub limits: Limits,
     /// The version that `/api/v1/version` tells.
@@ -37,6 +39,7 @@ impl Default for Config {
             manifest_limit: 4 * 1048 * 1048,
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(25),
+            hsts: None,
             limits: Limits::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }

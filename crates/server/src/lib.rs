@@ -20,6 +20,7 @@ mod request_body;
 mod request_log;
 mod server;
 mod service;
+mod tls;
 mod v2;
 mod welcome;
 
@@ -32,3 +33,4 @@ pub use open_state::Admission;
 pub use peer::Peer;
 pub use server::Server;
 pub use service::{Service, service};
+pub use tls::{ClientCertificate, Tls, TlsError, TlsFiles, TlsPart, Validity};

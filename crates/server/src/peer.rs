@@ -13,23 +13,31 @@ pub struct Peer {
     address: Option<SocketAddr>,
     connection: u64,
     operator: bool,
+    encrypted: bool,
 }
 
 impl Peer {
     /// A peer on the network.
     pub fn tcp(address: SocketAddr, connection: u64) -> Self {
-        Self { address: Some(address), connection, operator: false }
+        Self { address: Some(address), connection, ..Self::default() }
     }
 
     /// Whoever owns the data folder: the control socket, and commands that work in-process.
     pub fn operator() -> Self {
-        Self { address: None, connection: 0, operator: true }
+        Self { operator: true, ..Self::default() }
     }
 
     /// The same peer on a numbered connection.
     #[must_use]
     pub fn on(mut self, connection: u64) -> Self {
         self.connection = connection;
+        self
+    }
+
+    /// The same peer over TLS.
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.encrypted = true;
         self
     }
 
@@ -41,6 +49,11 @@ impl Peer {
     /// The number of the connection, for the log.
     pub fn connection(&self) -> u64 {
         self.connection
+    }
+
+    /// Whether it speaks TLS to this very server.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// Whether it owns the data folder.

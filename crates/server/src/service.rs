@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use futures::FutureExt;
-use http::header::{CONNECTION, EXPECT, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONNECTION, EXPECT, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{Method, Request, Version};
 use larder_registry::{Actor, Registry};
@@ -104,6 +104,10 @@ impl Service {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         finish_headers(&mut response, &request_id);
+        if let Some(hsts) = self.app.config.hsts.filter(|_| peer.is_encrypted()) {
+            let value = answer::header_text(&format!("max-age={}", hsts.as_secs()));
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+        }
         if method == Method::HEAD {
             response = answer::without_body(response);
         }

@@ -6,5 +6,6 @@ mod health;
 mod open_state;
 mod requests;
 mod sockets;
+mod tls;
 mod v2;
 mod world;
