@@ -17,12 +17,18 @@ pub(crate) struct Migration {
 }
 
 /// SQLite's steps.
-pub(crate) const SQLITE: &[Migration] =
-    &[Migration { version: 1, name: "catalog", text: include_str!("../../migrations/sqlite/0001_catalog.sql") }];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration { version: 1, name: "catalog", text: include_str!("../../migrations/sqlite/0001_catalog.sql") },
+    Migration { version: 2, name: "access", text: include_str!("../../migrations/sqlite/0002_access.sql") },
+    Migration { version: 3, name: "import", text: include_str!("../../migrations/sqlite/0003_import.sql") },
+];
 
 /// PostgreSQL's steps.
-pub(crate) const POSTGRES: &[Migration] =
-    &[Migration { version: 1, name: "catalog", text: include_str!("../../migrations/postgres/0001_catalog.sql") }];
+pub(crate) const POSTGRES: &[Migration] = &[
+    Migration { version: 1, name: "catalog", text: include_str!("../../migrations/postgres/0001_catalog.sql") },
+    Migration { version: 2, name: "access", text: include_str!("../../migrations/postgres/0002_access.sql") },
+    Migration { version: 3, name: "import", text: include_str!("../../migrations/postgres/0003_import.sql") },
+];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)";

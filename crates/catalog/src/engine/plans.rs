@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use crate::Catalog;
 use crate::engine::{Kind, Tx};
-use crate::fixture::{Fixture, at, blob, child, layer, manifest, name, stamp, tag, upload};
+use crate::fixture::{Fixture, at, blob, child, layer, manifest, name, stamp, tag, upload, visible};
 use crate::model::{MountSource, NewJob, RepositoryFilter};
 
 static SEEN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
@@ -85,7 +85,7 @@ async fn exercise(f: &Fixture) {
     }
     lists(f).await;
     let all = MountSource::Any { filter: RepositoryFilter::All, limit: 9 };
-    let some = MountSource::Any { filter: RepositoryFilter::Prefixes(vec!["a".to_owned()]), limit: 9 };
+    let some = MountSource::Any { filter: visible(&["a"], &[]), limit: 9 };
     for source in [all, some, MountSource::Repository(a.clone())] {
         f.mount(&name("b"), &b.digest, &source, at(10), stamp(1)).await.expect("answered");
     }
@@ -123,7 +123,7 @@ async fn lists(f: &Fixture) {
     for artifact_type in [None, Some("x")] {
         f.referrers(&a, &blob(1).digest, artifact_type, None, 9).await.expect("answered");
     }
-    for filter in [RepositoryFilter::All, RepositoryFilter::Prefixes(vec!["a".to_owned(), "b/".to_owned()])] {
+    for filter in [RepositoryFilter::All, visible(&["a", "b/**"], &[])] {
         f.repository_summaries(&filter, None, 9).await.expect("answered");
     }
     f.blob_rows(0, 9).await.expect("answered");

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use larder_catalog::Catalog;
 use larder_catalog::model::{
-    Blob, CommitBlob, Condition, NewEdge, Options, PutManifest, PutManifestOutcome, Sparse, Stamp, Upload,
+    Blob, CommitBlob, Condition, NewEdge, Options, Origin, PutManifest, PutManifestOutcome, RepositoryFilter, Sparse,
+    Stamp, Upload,
 };
 use larder_oci::{Algorithm, Digest, EdgeKind, RepositoryName, Tag, UploadId};
 
@@ -138,7 +139,14 @@ pub fn stamp(minute: i64) -> Stamp {
 }
 
 pub fn stamp_of(identity: &str, minute: i64) -> Stamp {
-    Stamp { identity: identity.to_owned(), at: at(minute), request_id: Some(format!("request-{minute}")) }
+    let request_id = Some(format!("request-{minute}"));
+    Stamp { identity: identity.to_owned(), at: at(minute), request_id, origin: Origin::default() }
+}
+
+/// What these patterns allow and deny, without what is public.
+pub fn visible(allow: &[&str], deny: &[&str]) -> RepositoryFilter {
+    let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a pattern")).collect();
+    RepositoryFilter::Visible { allow: patterns(allow), deny: patterns(deny), public: false }
 }
 
 /// A digest that no other number has.
