@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::password::MAX_BCRYPT_COST;
@@ -28,6 +28,7 @@ struct State {
     users: Arc<Users>,
     seen: Option<Seen>,
     looked: Instant,
+    readings: u64,
 }
 
 /// What tells one state of the file from another.
@@ -78,7 +79,7 @@ impl Htpasswd {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let wrong = |error: std::io::Error| OpenError::Htpasswd { path: path.display().to_string(), reason: error.to_string() };
         let (users, seen) = read(path).map_err(wrong)?;
-        let state = State { users: Arc::new(users), seen: Some(seen), looked: Instant::now() };
+        let state = State { users: Arc::new(users), seen: Some(seen), looked: Instant::now(), readings: 1 };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
 
@@ -86,12 +87,21 @@ impl Htpasswd {
     ///
     /// Blocks for a `stat`, and for reading where the file has changed.
     pub(crate) fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.current().users)
+    }
+
+    /// Counts up when the file was read again.
+    pub(crate) fn readings(&self) -> u64 {
+        self.current().readings
+    }
+
+    fn current(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().expect("no panic happens under this lock");
         if state.looked.elapsed() >= LOOK {
             state.looked = Instant::now();
             self.look(&mut state);
         }
-        Arc::clone(&state.users)
+        state
     }
 
     fn look(&self, state: &mut State) {
@@ -103,6 +113,7 @@ impl Htpasswd {
             Ok((users, seen)) => {
                 tracing::info!(path = %self.path.display(), users = users.hashes.len(), "the password file has changed and was read again");
                 (state.users, state.seen) = (Arc::new(users), Some(seen));
+                state.readings += 1;
             }
             Err(error) => {
                 tracing::error!(path = %self.path.display(), %error, "the password file cannot be read: its users stay those of before");

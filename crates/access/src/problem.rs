@@ -58,9 +58,6 @@ pub enum OpenError {
         /// Why.
         reason: String,
     },
-    /// The signing keys in the catalog were sealed with another key.
-    #[error("the signing keys in the catalog were sealed with another secret.key")]
-    OtherSecretKey,
     /// The key's file cannot be used.
     #[error("the secret key {path}: {reason}")]
     SecretKey {

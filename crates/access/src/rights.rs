@@ -144,6 +144,11 @@ impl Rights {
         Self { facts, literal, wild }
     }
 
+    /// What it was compiled from.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     /// What the rules say, within the limits. Beyond a limit they say nothing: what everybody may is open to a limited token too.
     pub fn verdict(&self, action: Action, repository: &RepositoryName) -> Verdict {
         let (mut allowed, mut denied) = self.literal.get(repository.as_str()).copied().unwrap_or_default();
@@ -188,6 +193,17 @@ impl Rights {
             }
         }
         allowed && !denied && self.facts.limits.iter().all(within)
+    }
+
+    /// Whether a credential of these limits could do nothing that this one cannot, because of its own limits.
+    pub fn covers(&self, actions: Actions, patterns: &[RepositoryPattern]) -> bool {
+        let everywhere = [RepositoryPattern::everything()];
+        let patterns = if patterns.is_empty() { &everywhere } else { patterns };
+        let within = |limit: &Limit| {
+            actions.iter().all(|action| limit.actions.implies(action))
+                && patterns.iter().all(|pattern| limit.patterns.iter().any(|wider| wider.contains(pattern)))
+        };
+        self.facts.limits.iter().all(within)
     }
 
     /// Which repositories may be pulled because of rules, for lists; public ones come beside it.
