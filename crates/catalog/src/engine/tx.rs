@@ -92,10 +92,15 @@ impl Tx<'_> {
                 while let Some(row) = rows.next()? {
                     all.push(read(&Row::Sqlite(row))?);
                 }
+                #[cfg(test)]
+                super::plans::count(all.len());
                 Ok(all)
             }
             Self::Postgres(session) => {
-                session.query(sql, values)?.iter().map(|row| read(&Row::Postgres(row))).collect()
+                let rows = session.query(sql, values)?;
+                #[cfg(test)]
+                super::plans::count(rows.len());
+                rows.iter().map(|row| read(&Row::Postgres(row))).collect()
             }
         }
     }
