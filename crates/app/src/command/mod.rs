@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 use crate::api_client::ApiClient;
 use crate::context::{Context, DataArg, Globals};
 use crate::outcome::Result;
+use crate::protected_files::ReaderArgs;
 use crate::serve::ServeArgs;
 
 /// A container registry for machine-learning teams.
@@ -69,6 +70,9 @@ pub enum Command {
     Version,
     /// Not needed here: garbage is collected while the registry runs (for scripts written for `registry:2`)
     GarbageCollect(about::GarbageCollectArgs),
+    /// Read files for a server that gave up root
+    #[command(hide = true)]
+    ReadProtectedFiles(ReaderArgs),
     /// Print the reference of the command line
     #[command(hide = true)]
     MarkdownHelp,
@@ -108,6 +112,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Completions(args) => about::completions(&args, context),
         Command::Version => about::version(context),
         Command::GarbageCollect(_) => about::garbage_collect(context),
+        Command::ReadProtectedFiles(args) => crate::protected_files::serve(&args),
         Command::MarkdownHelp => about::markdown_help(context),
         Command::Openapi => about::openapi(context),
     }

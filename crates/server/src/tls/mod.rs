@@ -16,7 +16,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, version};
 use tokio_rustls::server::TlsStream;
 
 pub use self::der::Validity;
@@ -38,6 +38,10 @@ pub struct TlsFiles {
     pub key: Vec<u8>,
     /// The authorities whose client certificates are taken; none are asked for without.
     pub client_authorities: Option<Vec<u8>>,
+    /// Whether a client without such a certificate is not heard at all.
+    pub client_certificate_required: bool,
+    /// Whether TLS 1.2 is not spoken.
+    pub only_newest: bool,
 }
 
 /// Why certificates cannot be used. The words say what to do.
@@ -148,6 +152,11 @@ impl Tls {
 pub struct ClientCertificate(pub Arc<str>);
 
 impl ClientCertificate {
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
     /// Of a connection whose client showed a certificate that one of the authorities signed.
     pub(crate) fn of(stream: &TlsStream<TcpStream>) -> Option<Self> {
         let certificate = stream.get_ref().1.peer_certificates()?.first()?;
@@ -161,14 +170,15 @@ impl Current {
         let chain = certificates(&files.certificate)?;
         let validity = chain.first().and_then(|certificate| Validity::of(certificate));
         let key = private_key(&files.key)?;
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+        let versions: &[_] = if files.only_newest { &[&version::TLS13] } else { &[&version::TLS13, &version::TLS12] };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions);
         let builder = builder.map_err(|error| TlsError::BadKey(error.to_string()))?;
         let builder = match &files.client_authorities {
             Some(pem) => {
                 let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(authorities(pem)?), Arc::clone(&provider))
-                        .allow_unauthenticated()
-                        .build();
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(authorities(pem)?), Arc::clone(&provider));
+                let required = files.client_certificate_required;
+                let verifier = if required { verifier } else { verifier.allow_unauthenticated() }.build();
                 builder.with_client_cert_verifier(verifier.map_err(|error| TlsError::BadAuthority(error.to_string()))?)
             }
             None => builder.with_no_client_auth(),

@@ -53,7 +53,7 @@ impl Authority {
         TlsFiles {
             certificate: certificate.pem().into_bytes(),
             key: key.serialize_pem().into_bytes(),
-            client_authorities: None,
+            ..TlsFiles::default()
         }
     }
 
@@ -248,7 +248,7 @@ fn the_time_that_a_certificate_holds_is_known() {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("it is a name");
     (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
     let certificate = params.self_signed(&key).expect("it can be signed").pem().into_bytes();
-    let files = TlsFiles { certificate, key: key.serialize_pem().into_bytes(), client_authorities: None };
+    let files = TlsFiles { certificate, key: key.serialize_pem().into_bytes(), ..TlsFiles::default() };
     let validity = Tls::new(&files).expect("it can be used").validity().expect("it is known");
     let day = |text: &str| text.parse::<jiff::Timestamp>().expect("it is a time");
     assert_eq!(validity.left(day("2020-12-31T00:00:00Z")), Duration::from_secs(86_400));
@@ -286,9 +286,19 @@ async fn a_client_certificate_is_asked_for_and_must_be_an_authoritys() {
     let mut known = serving.connect(authority.client_with(&["http/1.1"], Some(people.issue("alice")))).await;
     assert!(ask_http1(&mut known).await.starts_with("HTTP/1.1 200"));
     // In TLS 1.3 the client learns of the refusal when it reads.
-    let mut stranger = serving.connect(authority.client_with(&["http/1.1"], Some(strangers.issue("alice")))).await;
-    let _ = stranger.write_all(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    assert!(stranger.read_u8().await.is_err());
+    assert!(is_refused(&serving, authority.client_with(&["http/1.1"], Some(strangers.issue("alice")))).await);
+
+    let required = TlsFiles { client_certificate_required: true, only_newest: true, ..files };
+    serving.tls.replace(&required).expect("they are right");
+    assert!(is_refused(&serving, authority.client(&["http/1.1"])).await);
+    let mut known = serving.connect(authority.client_with(&["http/1.1"], Some(people.issue("alice")))).await;
+    assert!(ask_http1(&mut known).await.starts_with("HTTP/1.1 200"));
+}
+
+async fn is_refused(serving: &Serving, config: ClientConfig) -> bool {
+    let mut stream = serving.connect(config).await;
+    let _ = stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    stream.read_u8().await.is_err()
 }
 
 #[tokio::test]
