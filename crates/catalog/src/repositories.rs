@@ -134,6 +134,7 @@ fn summary(tx: &mut Tx<'_>, name: &RepositoryName) -> Done<Option<RepositorySumm
 
 /// Set by set, so that its memory does not grow with the repository (**Invariant 9**).
 fn remove(tx: &mut Tx<'_>, name: &RepositoryName, stamp: &Stamp, lease_until: jiff::Timestamp) -> Done<bool> {
+    access::repository_going(tx)?;
     let Some(id) = lookup::repository(tx, name, Hold::Own)? else { return Ok(false) };
     if let Tx::Postgres(session) = tx {
         // Bytes of manifests go with their last row: nobody may add one meanwhile.

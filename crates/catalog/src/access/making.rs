@@ -37,9 +37,14 @@ fn creator(name: &RepositoryName, identity: &str) -> Option<Subject> {
     }
 }
 
+/// A repository is to be removed by this unit. Called before its row is held: changes of rights need rows of repositories too, and have their turn
+/// then already.
+pub(crate) fn repository_going(tx: &mut Tx<'_>) -> Done<()> {
+    take_turn(tx, Turn::Repository)
+}
+
 /// Takes back what [`repository_made`] wrote: a later repository of the name is not the earlier maker's.
 pub(crate) fn repository_removed(tx: &mut Tx<'_>, id: i64, name: &RepositoryName, stamp: &Stamp) -> Done<()> {
-    take_turn(tx, Turn::Repository)?;
     patterns::remove_repository(tx, id)?;
     let removed = tx.execute("DELETE FROM grants WHERE pattern = $1 AND creator = 1", values![name])?;
     if removed > 0 {

@@ -19,7 +19,7 @@ mod trusts;
 mod users;
 
 pub(crate) use self::audit::note;
-pub(crate) use self::making::{repository_made, repository_removed};
+pub(crate) use self::making::{repository_going, repository_made, repository_removed};
 pub(crate) use self::patterns::find as find_pattern;
 
 use larder_oci::RepositoryName;

@@ -3,6 +3,7 @@
 use larder_oci::{Digest, RepositoryName};
 
 use super::{ImportBlob, ImportedBlob, KnownDigest};
+use crate::access;
 use crate::blobs::add_member;
 use crate::engine::{Done, Kind, Row, Tx, Value, values};
 use crate::keys::{self, DigestKey};
@@ -73,12 +74,13 @@ fn known(tx: &mut Tx<'_>, repository: i64, digest: &Digest) -> Done<KnownDigest>
 }
 
 fn import(tx: &mut Tx<'_>, name: &RepositoryName, blobs: &[ImportBlob], stamp: &Stamp) -> Done<Vec<ImportedBlob>> {
-    let (repository, _) = lookup::ensure_repository(tx, name, stamp)?;
+    let (repository, made) = lookup::ensure_repository(tx, name, stamp)?;
     hold(tx, blobs)?;
     let mut imported = Vec::with_capacity(blobs.len());
     for blob in blobs {
         let digest = lookup::ensure_digest(tx, &blob.digest, Hold::Own)?;
-        let live = tx.row("SELECT key FROM blobs WHERE digest_id = $1 AND state = 0", values![digest], |row| row.text(0))?;
+        let live =
+            tx.row("SELECT key FROM blobs WHERE digest_id = $1 AND state = 0", values![digest], |row| row.text(0))?;
         let key = match (live, &blob.object) {
             (Some(key), _) => key,
             (None, Some((key, size))) => {
@@ -92,6 +94,9 @@ fn import(tx: &mut Tx<'_>, name: &RepositoryName, blobs: &[ImportBlob], stamp: &
             }
         };
         imported.push(ImportedBlob::Member { new: add_member(tx, repository, digest, stamp)?, key });
+    }
+    if made {
+        access::repository_made(tx, repository, name, stamp)?;
     }
     Ok(imported)
 }

@@ -6,7 +6,6 @@ use larder_oci::RepositoryName;
 
 use super::ImportedManifest;
 use crate::engine::{Kind, Tx};
-use crate::lookup;
 use crate::model::{PutManifest, Stamp};
 use crate::push;
 use crate::{Catalog, Result};
@@ -14,9 +13,7 @@ use crate::{Catalog, Result};
 impl Catalog {
     /// Makes a repository if it is absent, whether anything is in it or not. Answers whether it was.
     pub async fn import_repository(&self, repository: &RepositoryName, stamp: Stamp) -> Result<bool> {
-        let name = repository.clone();
-        let work = move |tx: &mut Tx<'_>| Ok(lookup::ensure_repository(tx, &name, &stamp)?.1);
-        self.engine().write(Kind::Grow, work).await
+        self.create_repository(repository, stamp).await
     }
 
     /// Stores manifests that another registry took, in this order: absent targets and false sizes mark a manifest incomplete and are answered, its

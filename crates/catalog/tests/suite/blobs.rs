@@ -24,7 +24,10 @@ async fn a_commit_makes_blob_membership_and_lease_and_ends_the_session(f: Fixtur
     f.create_upload(session.clone()).await.expect("a session");
     assert!(f.commit_blob(commit(&session, &b, 60)).await.expect("answered"));
     let member = f.member_blob(&name("team/model"), &b.digest, "alice").await.expect("answered");
-    assert_eq!(member, Some(MemberBlob { blob: b.clone(), verified: true, has_edge: false, leased_until: Some(at(60)) }));
+    assert_eq!(
+        member,
+        Some(MemberBlob { blob: b.clone(), verified: true, has_edge: false, leased_until: Some(at(60)) })
+    );
     let other = f.member_blob(&name("team/model"), &b.digest, "bob").await.expect("answered").expect("a member");
     assert_eq!(other.leased_until, None);
     assert_eq!(f.upload(&name("team/model"), &session.id).await.expect("answered"), None);

@@ -1,7 +1,9 @@
 //! The catalog's rules, on every database that it runs on: SQLite in memory, SQLite on disk, and PostgreSQL where `LARDER_TEST_POSTGRES` names one.
 
+mod access;
 mod blobs;
 mod fixture;
+mod import;
 mod manifests;
 mod model;
 mod outbox;

@@ -22,7 +22,8 @@ async fn a_summary_counts_what_a_repository_holds(f: Fixture) {
     f.push(push.clone()).await;
     let size = c.size + l.size + push.bytes.len() as u64;
     let (public, description) = (false, String::new());
-    let expected = RepositorySummary { name: name("a"), created: at(0), tags: 2, manifests: 1, size, public, description };
+    let expected =
+        RepositorySummary { name: name("a"), created: at(0), tags: 2, manifests: 1, size, public, description };
     assert_eq!(f.repository_summary(&name("a")).await.expect("answered"), Some(expected));
     assert_eq!(f.repository_summary(&name("c")).await.expect("answered"), None);
 }
