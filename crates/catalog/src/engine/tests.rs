@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
+use larder_oci::Actions;
+
 use crate::engine::migrations::{Migration, SQLITE};
 use crate::engine::{Fault, Kind, Tx, sqlite, values};
-use crate::fixture::{Fixture, digest, manifest, name, stamp, tag};
+use crate::fixture::{Fixture, digest, manifest, name, pattern, stamp, tag, visible};
+use crate::model::access::{CreateUser, Effect, NewGrant, NewUser, Subject};
 use crate::model::{Options, PutManifest, RepositoryFilter};
 use crate::{Catalog, Error, Result};
 
@@ -225,6 +228,40 @@ async fn a_catalog_is_copied_before_it_is_migrated_and_refused_by_the_older_prog
     let tags = back.tags(&name("a"), None, 9).await.expect("listed").expect("the repository");
     assert_eq!(tags.items, [tag("t")]);
     back.close().await;
+}
+
+/// Repositories from before accounts are private, nobody's, and in the lists of whoever is granted them.
+#[tokio::test]
+async fn a_catalog_from_before_accounts_is_brought_up_to_date_with_its_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("catalog.db");
+    let first = SQLITE.split_at(1).0;
+    let catalog = open(&path, &options(), first).expect("a catalog of the first program opens");
+    let sql = "INSERT INTO repositories (name, created_at) VALUES ($1, 0)";
+    let old = move |tx: &mut Tx<'_>| {
+        ["bob/model", "team/model"].into_iter().try_for_each(|name| tx.execute(sql, values![name]).map(drop))
+    };
+    catalog.engine().write(Kind::Grow, old).await.expect("rows of the first program");
+    catalog.close().await;
+    let catalog = on_disk(folder.path()).await;
+    let facts = catalog.repository_facts(&name("bob/model")).await.expect("answered").expect("it is still there");
+    assert_eq!((facts.public, facts.created_by), (false, None));
+    for user in ["admin", "bob"] {
+        let new = NewUser { name: user.to_owned(), ..NewUser::default() };
+        let made = catalog.create_user(new, stamp(1)).await.expect("answered");
+        assert_eq!(matches!(made, CreateUser::NameTaken(_)), user == "bob", "{made:?}");
+    }
+    let grant = NewGrant {
+        subject: Subject::User("carol".to_owned()),
+        actions: Actions::ALL,
+        pattern: pattern("*/model"),
+        effect: Effect::Allow,
+        note: String::new(),
+    };
+    catalog.add_grant(grant, stamp(1)).await.expect("granted");
+    let page = catalog.repositories(&visible(&["*/model"], &["bob/**"]), None, 9).await.expect("listed");
+    assert_eq!(page.items, [name("team/model")]);
+    catalog.close().await;
 }
 
 #[tokio::test]
