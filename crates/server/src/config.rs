@@ -11,6 +11,8 @@ use crate::Admission;
 pub struct Config {
     /// Who is let in while no account exists (behaviour §4).
     pub admission: Admission,
+    /// The realm of a password file's challenge.
+    pub realm: String,
     /// The address that clients use, when a proxy stands in front: an origin such as `https://registry.example`.
     pub public_url: Option<String>,
     /// Proxies whose forwarding headers count (`proxy.trusted`).
@@ -33,6 +35,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             admission: Admission::Loopback,
+            realm: "Larder".to_owned(),
             public_url: None,
             proxy_trusted: Vec::new(),
             // What containerd reads at most when it resolves a name; more could be pushed but not pulled.

@@ -61,6 +61,13 @@ impl Peer {
         self.operator
     }
 
+    /// How many trusted proxies in a row the request passed last, if the peer is one of them.
+    pub(crate) fn trusted_hops(&self, headers: &HeaderMap, trusted: &[AddressRange]) -> Option<usize> {
+        let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
+        self.address.filter(|own| is_trusted(own.ip().to_canonical()))?;
+        Some(1 + hops(headers).into_iter().rev().take_while(|hop| is_trusted(*hop)).count())
+    }
+
     /// The client's address: the peer's own, or, when the peer is a trusted proxy, the nearest untrusted one that it names (behaviour §4).
     pub(crate) fn client(&self, headers: &HeaderMap, trusted: &[AddressRange]) -> Option<IpAddr> {
         let own = self.address?.ip().to_canonical();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use larder_access::Access;
 use larder_registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -13,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::drain::Phase;
 use crate::listener::{Bound, Door};
-use crate::{Config, Drain, Service, Tls, service};
+use crate::{Config, Drain, Service, Tls, guarded_service, service};
 
 /// Connections to the control socket and to the metrics' own address. They do not compete with clients: a server with all places taken can still be
 /// looked at and looked after.
@@ -29,10 +30,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that listens nowhere yet.
+    /// A server of a registry without accounts, that listens nowhere yet.
     pub fn new(registry: Registry, config: Config) -> Self {
+        Self::of(service(registry, config))
+    }
+
+    /// A server of a registry and its accounts, that listens nowhere yet.
+    pub fn guarded(registry: Registry, access: Access, config: Config) -> Self {
+        Self::of(guarded_service(registry, access, config))
+    }
+
+    fn of(service: Service) -> Self {
         Self {
-            service: service(registry, config),
+            service,
             bound: Vec::new(),
             metrics: Vec::new(),
             addresses: Vec::new(),

@@ -1,5 +1,6 @@
 //! The server through its own face: in-process where that is enough, over sockets where the wire matters. The modules follow the paths.
 
+mod access;
 mod api;
 mod conformance;
 mod health;
