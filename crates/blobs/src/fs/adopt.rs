@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -19,6 +21,30 @@ use crate::{Adopted, Adoption, Arrival, Error, Foreign, Result};
 
 /// Bytes per read where the kernel cannot copy by itself.
 const PIECE: usize = 1 << 20;
+
+/// What adoptions of one store share.
+#[derive(Default)]
+pub(super) struct Adoptions {
+    /// Whoever copies.
+    copying: Mutex<()>,
+    /// Syncs that have begun.
+    begun: AtomicU64,
+    /// The last one that ended: its number, and how.
+    ended: Mutex<(u64, Option<Errno>)>,
+}
+
+impl Adoptions {
+    /// Waits for a sync that begins after this call; several callers share one. A failed one is everybody's whom it covers (**Invariant 11**).
+    fn settle(&self, sync: impl FnOnce() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+        let ticket = self.begun.load(Ordering::SeqCst);
+        let mut ended = lock(&self.ended);
+        if ended.0 <= ticket {
+            let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            *ended = (number, sync().err());
+        }
+        ended.1.map_or(Ok(()), Err)
+    }
+}
 
 /// What a file turned out to be on the way in.
 enum Taken {
@@ -34,7 +60,7 @@ impl Inner {
             adoptions.push(self.adopt_one(file, may_copy)?);
         }
         if adoptions.iter().any(|adoption| matches!(adoption, Adoption::Done(_))) {
-            self.disk.sync_file_system().during_sync()?;
+            self.adoptions.settle(|| self.disk.sync_file_system()).during_sync()?;
         }
         Ok(adoptions)
     }
@@ -80,7 +106,7 @@ impl Inner {
             Err(errno) => errno,
         };
         // One at a time: the session has one name among the uploads.
-        let _one_writer = lock(&self.adopting);
+        let _one_writer = lock(&self.adoptions.copying);
         let path = layout::upload_path(&name.upload);
         let context = || format!("take over object {}", name.key());
         self.disk.unlink(&path).during(context)?;

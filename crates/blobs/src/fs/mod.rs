@@ -40,6 +40,7 @@ use larder_oci::UploadId;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use self::adopt::Adoptions;
 use self::buffers::Pool;
 use self::disk::{Disk, regular_len};
 use self::fault::{During as _, blocking};
@@ -66,8 +67,7 @@ struct Inner {
     pool: Pool,
     /// Writers of the marker and of the probe.
     marker: Mutex<()>,
-    /// Whoever copies a foreign file.
-    adopting: Mutex<()>,
+    adoptions: Adoptions,
     unannounced_limit: u64,
 }
 
@@ -95,7 +95,7 @@ impl FsStore {
                 shards: [const { AtomicBool::new(false) }; SHARDS],
                 pool: Pool::default(),
                 marker: Mutex::default(),
-                adopting: Mutex::default(),
+                adoptions: Adoptions::default(),
                 unannounced_limit,
             }),
         })

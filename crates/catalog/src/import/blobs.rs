@@ -81,6 +81,7 @@ fn import(tx: &mut Tx<'_>, name: &RepositoryName, blobs: &[ImportBlob], stamp: &
         let digest = lookup::ensure_digest(tx, &blob.digest, Hold::Own)?;
         let live =
             tx.row("SELECT key FROM blobs WHERE digest_id = $1 AND state = 0", values![digest], |row| row.text(0))?;
+        let made = live.is_none();
         let key = match (live, &blob.object) {
             (Some(key), _) => key,
             (None, Some((key, size))) => {
@@ -93,7 +94,7 @@ fn import(tx: &mut Tx<'_>, name: &RepositoryName, blobs: &[ImportBlob], stamp: &
                 continue;
             }
         };
-        imported.push(ImportedBlob::Member { new: add_member(tx, repository, digest, stamp)?, key });
+        imported.push(ImportedBlob::Member { new: add_member(tx, repository, digest, stamp)?, made, key });
     }
     if made {
         access::repository_made(tx, repository, name, stamp)?;

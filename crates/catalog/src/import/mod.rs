@@ -32,6 +32,8 @@ pub enum ImportedBlob {
     Member {
         /// Whether it did not before.
         new: bool,
+        /// Whether the object that was given is the live one now.
+        made: bool,
         /// The key that is live: another one than was given when somebody was faster.
         key: String,
     },

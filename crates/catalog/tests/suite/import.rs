@@ -36,11 +36,11 @@ async fn import_manifest(f: &Fixture, push: PutManifest) -> ImportedManifest {
 async fn blobs_of_a_tree_become_members_and_are_marked_unverified(f: Fixture) {
     let (a, b) = (blob(1), blob(2));
     let imported = import(&f, "team/model", vec![taken(&b), taken(&a), known(digest(99))]).await;
-    let member = |blob: &Blob, new| ImportedBlob::Member { new, key: blob.key.clone() };
-    assert_eq!(imported, [member(&b, true), member(&a, true), ImportedBlob::Absent]);
+    let member = |blob: &Blob, new, made| ImportedBlob::Member { new, made, key: blob.key.clone() };
+    assert_eq!(imported, [member(&b, true, true), member(&a, true, true), ImportedBlob::Absent]);
     // The second repository needs no second object.
-    assert_eq!(import(&f, "other", vec![known(a.digest)]).await, [member(&a, true)]);
-    assert_eq!(import(&f, "other", vec![known(a.digest)]).await, [member(&a, false)]);
+    assert_eq!(import(&f, "other", vec![known(a.digest)]).await, [member(&a, true, false)]);
+    assert_eq!(import(&f, "other", vec![known(a.digest)]).await, [member(&a, false, false)]);
     let seen = f.member_blob(&name("other"), &a.digest, "alice").await.expect("a look").expect("a member");
     assert!(!seen.verified && seen.leased_until.is_none(), "{seen:?}");
     assert_eq!(f.unverified_totals().await.expect("totals"), (2, a.size + b.size));
@@ -56,7 +56,7 @@ async fn an_object_that_came_too_late_is_not_the_live_one(f: Fixture) {
     let (first, second) = (blob(1), blob(1));
     import(&f, "a", vec![taken(&first)]).await;
     let imported = import(&f, "b", vec![taken(&second)]).await;
-    assert_eq!(imported, [ImportedBlob::Member { new: true, key: first.key.clone() }]);
+    assert_eq!(imported, [ImportedBlob::Member { new: true, made: false, key: first.key.clone() }]);
     assert_eq!(f.keys_known(&[second.key]).await.expect("answered"), [false]);
 }
 
