@@ -4,6 +4,8 @@ pub mod about;
 mod arrivals;
 pub mod config;
 pub mod copy;
+pub mod import;
+mod import_registry;
 pub mod inspect;
 pub mod pull;
 pub mod push;
@@ -61,6 +63,9 @@ pub enum Command {
     Verify(upkeep::VerifyArgs),
     /// Show where the bytes are
     Usage(upkeep::UsageArgs),
+    /// Move in from another registry
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Check, show and explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -90,6 +95,7 @@ impl Command {
             Self::Sweep(args) => Some(&args.data),
             Self::Verify(args) => Some(&args.data),
             Self::Usage(args) => Some(&args.data),
+            Self::Import(command) => command.data(),
             _ => None,
         }
     }
@@ -108,6 +114,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Sweep(args) => upkeep::sweep(args, context).await,
         Command::Verify(args) => upkeep::verify(args, context).await,
         Command::Usage(args) => upkeep::usage(args, context).await,
+        Command::Import(command) => import::run(command, context).await,
         Command::Config(command) => config::run(command, context),
         Command::Completions(args) => about::completions(&args, context),
         Command::Version => about::version(context),

@@ -6,6 +6,7 @@ mod greeting;
 mod notify;
 mod password_file;
 mod self_signed;
+mod take_over;
 mod tls;
 
 use std::net::TcpListener;
@@ -87,6 +88,7 @@ async fn serve(
     let tls = ServedTls::open(configuration, &files, folder.root())?;
     let password_file = PasswordFile::open(configuration, &files, folder.root())?;
     let Opened { registry, catalog, folder } = opened::open(configuration, folder).await?;
+    let mut old_tree = take_over::begin(configuration, &registry, folder.root()).await?;
     let mut server = Server::new(registry.clone(), server_config(configuration)?);
     addresses::listen(&mut server, configuration, activated, tls.as_ref().map(ServedTls::tls)).await?;
     addresses::look_at_plain(&server, configuration)?;
@@ -119,9 +121,10 @@ async fn serve(
     let served = tokio::select! {
         () = server.serve() => Ok(()),
         lost = catalog.fatal() => Err(lost),
+        failure = old_tree.failure() => return Err(failure),
         never = signals.drive(&drain) => match never {},
     };
-    drop(work);
+    drop((work, old_tree));
     // A failure to remove it leaves a socket that nobody answers on; the next server replaces it.
     let _ = std::fs::remove_file(&control);
     match served {
@@ -188,6 +191,7 @@ pub fn server_config(configuration: &Configuration) -> Result<Config> {
             Some("write") => Admission::OpenWrite,
             _ => Admission::Loopback,
         },
+        realm: Config::default().realm,
         public_url: configuration.text("public_url").map(str::to_owned),
         proxy_trusted,
         manifest_limit: number("limits.manifest_bytes"),
