@@ -18,7 +18,7 @@ use crate::federation::Issuers;
 use crate::htpasswd::Htpasswd;
 use crate::keyring::{Keyring, SealedKey, VERIFIES};
 use crate::password::Passwords;
-use crate::recent::Recent;
+use crate::recent::Kept;
 use crate::standing::Standing;
 use crate::throttle::Throttle;
 use crate::{OpenError, Ports, Refused, Settings};
@@ -47,9 +47,9 @@ pub(crate) struct Inner {
     pub(crate) htpasswd: Option<Htpasswd>,
     pub(crate) denials: Denials,
     pub(crate) issuers: Issuers,
-    pub(crate) standings: Mutex<Recent<String, (Epoch, Arc<Standing>)>>,
-    pub(crate) users: Mutex<Recent<String, (Epoch, Option<Arc<User>>)>>,
-    pub(crate) tokens: Mutex<Recent<[u8; 32], (Epoch, Option<Arc<Token>>)>>,
+    pub(crate) standings: Kept<Epoch, String, Arc<Standing>>,
+    pub(crate) users: Kept<Epoch, String, Option<Arc<User>>>,
+    pub(crate) tokens: Kept<Epoch, [u8; 32], Option<Arc<Token>>>,
     pub(crate) accounts: Mutex<Option<(Epoch, bool)>>,
     noted: Mutex<Noted>,
     version: AtomicI64,
@@ -91,9 +91,9 @@ impl Access {
             htpasswd,
             denials: Denials::default(),
             issuers: Issuers::default(),
-            standings: Mutex::new(Recent::holding(20_000)),
-            users: Mutex::new(Recent::holding(20_000)),
-            tokens: Mutex::new(Recent::holding(20_000)),
+            standings: Kept::holding(20_000),
+            users: Kept::holding(20_000),
+            tokens: Kept::holding(20_000),
             accounts: Mutex::new(None),
             noted: Mutex::default(),
             version: AtomicI64::new(0),
@@ -153,10 +153,10 @@ impl Access {
         }
         let read_at = self.inner.keys_read_at.load(Ordering::Acquire);
         let changed = read_at != self.inner.catalog.access_version_hint();
-        if changed || self.inner.bearers.keys.is_due(self.inner.now()) {
-            if let Err(error) = self.rotate().await {
-                tracing::error!(%error, "the signing keys could not be read or replaced");
-            }
+        if (changed || self.inner.bearers.keys.is_due(self.inner.now()))
+            && let Err(error) = self.rotate().await
+        {
+            tracing::error!(%error, "the signing keys could not be read or replaced");
         }
         if due(rounds.pruned, PRUNE) {
             self.inner.prune().await;

@@ -57,7 +57,8 @@ mod tests {
         for good in ["a", "0", "ci-robot", "a.b_c-d", &"x".repeat(64)] {
             assert_eq!(good.parse::<AccountName>().as_ref().map(AccountName::as_str), Ok(good));
         }
-        let bad = ["", "A", "-a", "a-", ".a", "a.", "robot$ci", "a+b", "a b", "a/b", "a:b", "a#b", "ä", &"x".repeat(65)];
+        let bad =
+            ["", "A", "-a", "a-", ".a", "a.", "robot$ci", "a+b", "a b", "a/b", "a:b", "a#b", "ä", &"x".repeat(65)];
         for bad in bad {
             assert_eq!(bad.parse::<AccountName>(), Err(InvalidName), "{bad}");
         }

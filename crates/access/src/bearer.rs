@@ -109,7 +109,12 @@ impl Bearers {
     pub(crate) fn issue(&self, subject: Subject, now: Timestamp, lifetime: Duration) -> Option<Issued> {
         let signer = self.keys.signer()?;
         let (iat, seconds) = (now.as_second(), i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
-        let entry = |scope: ResourceScope| Entry { r#type: scope.kind, class: scope.class, name: scope.name, actions: scope.actions };
+        let entry = |scope: ResourceScope| Entry {
+            r#type: scope.kind,
+            class: scope.class,
+            name: scope.name,
+            actions: scope.actions,
+        };
         let claims = Claims {
             iss: self.service.clone(),
             aud: self.service.clone(),
@@ -246,7 +251,10 @@ mod tests {
         assert_eq!((header["alg"].as_str(), header["typ"].as_str()), (Some("EdDSA"), Some("JWT")));
         assert!(header["kid"].is_string());
         assert_eq!(claims["access"], json!([{"type": "repository", "name": "a/b", "actions": ["pull"]}]));
-        assert_eq!((claims["iss"].as_str(), claims["aud"].as_str(), claims["sub"].as_str()), (Some("larder"), Some("larder"), Some("user:alice")));
+        assert_eq!(
+            (claims["iss"].as_str(), claims["aud"].as_str(), claims["sub"].as_str()),
+            (Some("larder"), Some("larder"), Some("user:alice"))
+        );
         let verified = bearers.verify(&token, NOW).unwrap();
         assert!(!verified.expired);
         assert_eq!(verified.claims.scope().unwrap().to_string(), "repository:a/b:pull");

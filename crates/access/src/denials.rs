@@ -121,7 +121,10 @@ mod tests {
     fn a_flood_is_counted() {
         let denials = Denials::default();
         for n in 0..HELD + 500 {
-            denials.add(Denial { action: format!("action-{n}"), ..denial("user:alice", "192.0.2.1") }, Timestamp::UNIX_EPOCH);
+            denials.add(
+                Denial { action: format!("action-{n}"), ..denial("user:alice", "192.0.2.1") },
+                Timestamp::UNIX_EPOCH,
+            );
         }
         let taken = denials.take();
         assert_eq!(taken.len(), HELD + 1);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use larder_catalog::model::access::UserSource;
-use ldap3::{Ldap as Connection, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions, ldap_escape};
+use ldap3::{
+    Ldap as Connection, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions, ldap_escape,
+};
 
 use crate::access::Access;
 use crate::password::Stored;
@@ -59,7 +61,12 @@ async fn person(settings: &Ldap, user: &str, password: &str) -> Result<Option<Pe
     person
 }
 
-async fn look_up(ldap: &mut Connection, settings: &Ldap, user: &str, password: &str) -> Result<Option<Person>, LdapError> {
+async fn look_up(
+    ldap: &mut Connection,
+    settings: &Ldap,
+    user: &str,
+    password: &str,
+) -> Result<Option<Person>, LdapError> {
     if let Some(bind) = &settings.bind {
         ldap.simple_bind(&bind.dn, &bind.password).await?.success()?;
     }
@@ -81,13 +88,20 @@ async fn look_up(ldap: &mut Connection, settings: &Ldap, user: &str, password: &
 }
 
 /// The groups, asked for by the account that searches where there is one: people may not be allowed to.
-async fn groups(ldap: &mut Connection, settings: &Ldap, base: &str, user: &str, dn: &str) -> Result<Vec<String>, LdapError> {
+async fn groups(
+    ldap: &mut Connection,
+    settings: &Ldap,
+    base: &str,
+    user: &str,
+    dn: &str,
+) -> Result<Vec<String>, LdapError> {
     if let Some(bind) = &settings.bind {
         ldap.simple_bind(&bind.dn, &bind.password).await?.success()?;
     }
     let filter = settings.group_filter.replace("{dn}", &ldap_escape(dn)).replace("{name}", &ldap_escape(user));
     let found = search(ldap, base, &filter, &[settings.group_attribute.as_str()], GROUPS).await?;
-    let names = found.into_iter().flat_map(|mut entry| entry.attrs.remove(&settings.group_attribute).unwrap_or_default());
+    let names =
+        found.into_iter().flat_map(|mut entry| entry.attrs.remove(&settings.group_attribute).unwrap_or_default());
     Ok(names.map(|name| name.to_ascii_lowercase()).collect())
 }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::password::MAX_BCRYPT_COST;
 use crate::OpenError;
+use crate::password::MAX_BCRYPT_COST;
 
 /// A larger one is not a password file.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -42,7 +42,12 @@ struct Seen {
 
 impl From<&Metadata> for Seen {
     fn from(of: &Metadata) -> Self {
-        Self { inode: of.ino(), size: of.size(), modified: (of.mtime(), of.mtime_nsec()), changed: (of.ctime(), of.ctime_nsec()) }
+        Self {
+            inode: of.ino(),
+            size: of.size(),
+            modified: (of.mtime(), of.mtime_nsec()),
+            changed: (of.ctime(), of.ctime_nsec()),
+        }
     }
 }
 
@@ -63,6 +68,7 @@ impl Users {
         self.cost
     }
 
+    #[cfg(test)]
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.hashes.keys().cloned().collect();
         names.sort_unstable();
@@ -77,7 +83,8 @@ impl Htpasswd {
     ///
     /// [`OpenError::Htpasswd`] if it cannot be read.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let wrong = |error: std::io::Error| OpenError::Htpasswd { path: path.display().to_string(), reason: error.to_string() };
+        let wrong =
+            |error: std::io::Error| OpenError::Htpasswd { path: path.display().to_string(), reason: error.to_string() };
         let (users, seen) = read(path).map_err(wrong)?;
         let state = State { users: Arc::new(users), seen: Some(seen), looked: Instant::now(), readings: 1 };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
@@ -148,7 +155,9 @@ fn parse(text: &str, path: &Path) -> Users {
                 *costs.entry(cost).or_default() += 1;
                 users.hashes.insert(name, hash);
             }
-            Err(reason) => tracing::warn!(path = %path.display(), line = number, reason, "a line of the password file is not used"),
+            Err(reason) => {
+                tracing::warn!(path = %path.display(), line = number, reason, "a line of the password file is not used")
+            }
         }
     }
     users.cost = costs.into_iter().max_by_key(|(cost, count)| (*count, *cost)).map_or(10, |(cost, _)| cost);
@@ -158,7 +167,8 @@ fn parse(text: &str, path: &Path) -> Users {
 fn entry(line: &str) -> Result<(String, String, u32), &'static str> {
     let (name, hash) = line.split_once(':').ok_or("no colon")?;
     // Wider than an account's name: whoever could log in to the registry before can do so here.
-    let is_name = (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'/'));
+    let is_name =
+        (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'/'));
     if !is_name {
         return Err("the name has characters that Larder does not take");
     }

@@ -158,7 +158,8 @@ impl Access {
             return (Stored::of_nobody(None), Some("ldap"));
         }
         // With accounts here and in a file, nobody costs what one of either does; which, depends on the name alone.
-        let here = self.inner.accounts.lock().expect("no panic happens under this lock").is_some_and(|(_, exist)| exist);
+        let here =
+            self.inner.accounts.lock().expect("no panic happens under this lock").is_some_and(|(_, exist)| exist);
         let cost = file.map(|users| users.cost()).filter(|_| !here || self.inner.is_odd(user));
         (Stored::of_nobody(cost), None)
     }
@@ -178,18 +179,13 @@ impl Access {
 
     async fn token_row(&self, token: &PlainToken) -> Result<Option<Arc<Token>>, Refused> {
         let (hash, epoch) = (token.hash(), self.inner.epoch().await?);
-        {
-            let mut tokens = self.inner.tokens.lock().expect("no panic happens under this lock");
-            if let Some((at, token)) = tokens.get(&hash)
-                && *at == epoch
-            {
-                return Ok(token.clone());
-            }
+        if let Some(token) = self.inner.tokens.get(&hash, &epoch) {
+            return Ok(token);
         }
         let row = self.inner.catalog.token_by_hash(&hash).await.map_err(unavailable)?.map(Arc::new);
+        // The end of a refresh token is no change of rights: none is kept.
         if row.as_ref().is_none_or(|row| row.kind == TokenKind::Access) {
-            let mut tokens = self.inner.tokens.lock().expect("no panic happens under this lock");
-            tokens.insert(hash, (epoch, row.clone()));
+            self.inner.tokens.put(hash, epoch, row.clone());
         }
         Ok(row)
     }

@@ -25,7 +25,13 @@ impl Access {
     /// # Errors
     ///
     /// [`Refused::Unfit`] for another service than this, and for a caller who comes with a token of limited scope himself.
-    pub async fn issue(&self, caller: &Caller, service: &str, granted: Scopes, ttl: Option<Duration>) -> Result<Issued, Refused> {
+    pub async fn issue(
+        &self,
+        caller: &Caller,
+        service: &str,
+        granted: Scopes,
+        ttl: Option<Duration>,
+    ) -> Result<Issued, Refused> {
         if service != self.inner.settings.service {
             return Err(Refused::Unfit(format!("this registry is {}, not {service}", self.inner.settings.service)));
         }
@@ -112,7 +118,8 @@ impl Access {
     pub async fn refresh(&self, refresh_token: &str, _origin: Origin) -> Result<Caller, Refused> {
         let plain = PlainToken::parse(refresh_token).ok_or(Refused::Wrong)?;
         let row = self.inner.catalog.token_by_hash(&plain.hash()).await.map_err(unavailable)?.ok_or(Refused::Wrong)?;
-        let parent = row.parent.filter(|_| row.kind == TokenKind::Refresh && row.revoked.is_none()).ok_or(Refused::Wrong)?;
+        let parent =
+            row.parent.filter(|_| row.kind == TokenKind::Refresh && row.revoked.is_none()).ok_or(Refused::Wrong)?;
         if row.expires.is_some_and(|until| until <= self.inner.now()) {
             return Err(Refused::Expired);
         }

@@ -17,6 +17,7 @@ mod htpasswd;
 mod identify;
 mod issue;
 mod keyring;
+mod login;
 mod newcomers;
 mod overlap;
 mod password;
@@ -33,16 +34,19 @@ pub mod token;
 pub use access::Access;
 pub use account_name::{AccountName, InvalidName};
 pub use admin::{
-    Account, Answer, By, Explanation, NewAccount, NewCredential, NewPermission, NewRobotAccount, NewTrust, RobotSettings, UserSettings, WhoAmI,
+    Account, Answer, By, Explanation, NewAccount, NewCredential, NewPermission, NewRobotAccount, NewTrust,
+    RobotSettings, UserSettings, WhoAmI,
 };
 pub use bearer::Issued;
 pub use caller::{Caller, CallerKind, Origin, Presented, Refused};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use denials::Denial;
 pub use larder_catalog::model::access::{
-    AuditEntry, AuditFilter, AuditPage, Condition, Effect, Grant, GrantFilter, Group, NoSubject, Outcome, Robot, Subject, Token, Trust, UserSource,
+    AuditEntry, AuditFilter, AuditPage, Condition, Effect, Grant, GrantFilter, Group, NoSubject, Outcome, Robot,
+    Subject, Token, Trust, UserSource,
 };
 pub use larder_catalog::model::{Origin as StampOrigin, Page, Stamp};
+pub use login::{DevicePoll, DeviceStart, LoginStart};
 pub use ports::{Fetch, FetchError, Ports};
 pub use problem::{OpenError, Problem};
 pub use rights::{Facts, Limit, Reason, ReasonEffect, Rights, Rule, Verdict, Visible};

@@ -29,11 +29,14 @@ impl Access {
             self.must_not_be_the_first().await?;
             let user = NewUser { name: name.to_string(), email, source, ..NewUser::default() };
             if let CreateUser::NameTaken(_) = catalog.create_user(user, stamp.clone()).await.map_err(unavailable)? {
-                return Err(Refused::Unfit("others' repositories lie under this name: ask an administrator".to_owned()));
+                return Err(Refused::Unfit(
+                    "others' repositories lie under this name: ask an administrator".to_owned(),
+                ));
             }
         }
         if let Some(groups) = groups {
-            let groups: Vec<String> = groups.iter().filter(|group| group.parse::<AccountName>().is_ok()).cloned().collect();
+            let groups: Vec<String> =
+                groups.iter().filter(|group| group.parse::<AccountName>().is_ok()).cloned().collect();
             catalog.set_external_groups(name.as_str(), &groups, stamp).await.map_err(unavailable)?;
         }
         Ok(())
@@ -43,7 +46,9 @@ impl Access {
     async fn must_not_be_the_first(&self) -> Result<(), Refused> {
         let page = self.inner.catalog.users(None, 1).await.map_err(unavailable)?;
         if page.items.is_empty() {
-            return Err(Refused::Unfit("make the first administrator with `larder user add` before others log in".to_owned()));
+            return Err(Refused::Unfit(
+                "make the first administrator with `larder user add` before others log in".to_owned(),
+            ));
         }
         Ok(())
     }

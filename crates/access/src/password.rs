@@ -94,7 +94,13 @@ impl Passwords {
     }
 
     /// Whether this is the password.
-    pub(crate) async fn verify(&self, user: &str, stored: &Stored, password: &str, now: Timestamp) -> Result<bool, Busy> {
+    pub(crate) async fn verify(
+        &self,
+        user: &str,
+        stored: &Stored,
+        password: &str,
+        now: Timestamp,
+    ) -> Result<bool, Busy> {
         let question = self.question(user, stored, password);
         let turn = self.turn(question);
         let _alone = turn.lock().await;
@@ -238,7 +244,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_hostile_hash_is_no_match_and_no_panic() {
-        let hostile = ["", "$", "$2y$", "$2y$99$x", "$argon2id$", "$argon2id$v=19$m=4294967295,t=1,p=1$AAAA$AAAA", "plain"];
+        let hostile =
+            ["", "$", "$2y$", "$2y$99$x", "$argon2id$", "$argon2id$v=19$m=4294967295,t=1,p=1$AAAA$AAAA", "plain"];
         for text in hostile {
             assert!(!Stored::Argon2(text.to_owned()).matches("x"), "{text}");
             assert!(!Stored::Bcrypt(text.to_owned()).matches("x"), "{text}");
@@ -252,7 +259,9 @@ mod tests {
         let started = std::time::Instant::now();
         let ask = || {
             let (passwords, stored) = (Arc::clone(&passwords), stored.clone());
-            tokio::spawn(async move { passwords.verify("alice", &stored, "correct horse", Timestamp::UNIX_EPOCH).await })
+            tokio::spawn(
+                async move { passwords.verify("alice", &stored, "correct horse", Timestamp::UNIX_EPOCH).await },
+            )
         };
         let many: Vec<_> = (0..1_000).map(|_| ask()).collect();
         for one in many {

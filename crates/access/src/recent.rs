@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Mutex;
 
 /// Keeps at least the newest half of its capacity and at most all of it (**Invariant 9**). What is looked up moves to the young generation;
 /// when that is full it becomes the old one, and the old one goes. No list to maintain, no clock to ask.
@@ -50,6 +51,31 @@ impl<K: Eq + Hash + Clone, V> Recent<K, V> {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.young.len() + self.old.len()
+    }
+}
+
+/// Answers that hold while nothing changes: each with the state that it came from, and worth nothing in another.
+#[derive(Debug)]
+pub(crate) struct Kept<S, K, V>(Mutex<Recent<K, (S, V)>>);
+
+impl<S: PartialEq, K: Eq + Hash + Clone, V: Clone> Kept<S, K, V> {
+    /// An empty one that holds at most `capacity`.
+    pub(crate) fn holding(capacity: usize) -> Self {
+        Self(Mutex::new(Recent::holding(capacity)))
+    }
+
+    /// The answer that came from this state.
+    pub(crate) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q, state: &S) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let mut kept = self.0.lock().expect("no panic happens under this lock");
+        kept.get(key).filter(|(at, _)| at == state).map(|(_, value)| value.clone())
+    }
+
+    /// Keeps an answer. The state was read before what the answer came from.
+    pub(crate) fn put(&self, key: K, state: S, value: V) {
+        self.0.lock().expect("no panic happens under this lock").insert(key, (state, value));
     }
 }
 

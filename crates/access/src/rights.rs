@@ -51,6 +51,8 @@ pub struct Limit {
     pub patterns: Vec<RepositoryPattern>,
     /// Whose limit it is, for people: `token ci`, `robot builder`.
     pub source: String,
+    /// Whether it is the credential's; else it is the account's and holds for each of its credentials.
+    pub of_token: bool,
 }
 
 impl Limit {
@@ -195,7 +197,7 @@ impl Rights {
         allowed && !denied && self.facts.limits.iter().all(within)
     }
 
-    /// Whether a credential of these limits could do nothing that this one cannot, because of its own limits.
+    /// Whether another credential of the account, of these limits, could do nothing that this one cannot.
     pub fn covers(&self, actions: Actions, patterns: &[RepositoryPattern]) -> bool {
         let everywhere = [RepositoryPattern::everything()];
         let patterns = if patterns.is_empty() { &everywhere } else { patterns };
@@ -203,12 +205,14 @@ impl Rights {
             actions.iter().all(|action| limit.actions.implies(action))
                 && patterns.iter().all(|pattern| limit.patterns.iter().any(|wider| wider.contains(pattern)))
         };
-        self.facts.limits.iter().all(within)
+        self.facts.limits.iter().filter(|limit| limit.of_token).all(within)
     }
 
     /// Which repositories may be pulled because of rules, for lists; public ones come beside it.
     pub fn visible(&self) -> Visible {
-        let about_pull = |rule: &&Rule| if rule.deny { rule.actions.contains(Action::Pull) } else { rule.actions.implies(Action::Pull) };
+        let about_pull = |rule: &&Rule| {
+            if rule.deny { rule.actions.contains(Action::Pull) } else { rule.actions.implies(Action::Pull) }
+        };
         let (mut allow, mut deny) = (Vec::new(), Vec::new());
         if self.facts.administrator {
             allow.push(RepositoryPattern::everything());

@@ -43,7 +43,8 @@ impl Settings {
 
     /// Says what does not do.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.service.is_empty() || !self.service.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\')) {
+        if self.service.is_empty() || !self.service.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
+        {
             return Err("the name of the service is printable ASCII without quotes".to_owned());
         }
         if !(60..=3600).contains(&self.token_ttl.as_secs()) {
@@ -172,7 +173,10 @@ pub struct OidcLogin {
 
 impl std::fmt::Debug for OidcLogin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OidcLogin").field("issuer", &self.issuer).field("client_id", &self.client_id).finish_non_exhaustive()
+        f.debug_struct("OidcLogin")
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -183,11 +187,26 @@ mod tests {
     #[test]
     fn only_what_cannot_be_read_on_the_way_is_secure() {
         assert!(is_secure("https://issuer.example", false) && is_secure("https://issuer.example:8443/realms/x", false));
-        assert!(is_secure("http://127.0.0.1:8080/x", true) && is_secure("http://[::1]:80", true) && is_secure("http://localhost", true));
+        assert!(
+            is_secure("http://127.0.0.1:8080/x", true)
+                && is_secure("http://[::1]:80", true)
+                && is_secure("http://localhost", true)
+        );
         assert!(!is_secure("http://127.0.0.1:8080/x", false));
         for bad in [
-            "http://issuer.example", "http://127.0.0.1.evil.example", "http://localhost@evil.example", "https://a@b", "https://", "ftp://x",
-            "https:/x", "file:///etc/passwd", "https://a\\b", "https://a b", "http://169.254.169.254/", "http://[::ffff:7f00:1]@x/", "",
+            "http://issuer.example",
+            "http://127.0.0.1.evil.example",
+            "http://localhost@evil.example",
+            "https://a@b",
+            "https://",
+            "ftp://x",
+            "https:/x",
+            "file:///etc/passwd",
+            "https://a\\b",
+            "https://a b",
+            "http://169.254.169.254/",
+            "http://[::ffff:7f00:1]@x/",
+            "",
         ] {
             assert!(!is_secure(bad, true), "{bad}");
         }
@@ -208,7 +227,11 @@ mod tests {
         };
         let check = |url, start_tls, loopback| ldap(url, start_tls).check(loopback).is_ok();
         assert!(check("ldaps://d.example", false, false) && check("ldap://d.example", true, false));
-        assert!(!check("ldap://d.example", false, true) && !check("ldap://127.0.0.1", false, false) && check("ldap://127.0.0.1", false, true));
+        assert!(
+            !check("ldap://d.example", false, true)
+                && !check("ldap://127.0.0.1", false, false)
+                && check("ldap://127.0.0.1", false, true)
+        );
         assert!(!check("http://d.example", true, true));
     }
 }

@@ -79,17 +79,11 @@ impl Access {
         let credential = Credential::parse(credential).ok_or(Refused::Wrong)?;
         let key = format!("{identity}\n{}", credential.key());
         let epoch = self.inner.epoch().await?;
-        {
-            let mut standings = self.inner.standings.lock().expect("no panic happens under this lock");
-            if let Some((at, standing)) = standings.get(key.as_str())
-                && *at == epoch
-            {
-                return Ok(Arc::clone(standing));
-            }
+        if let Some(standing) = self.inner.standings.get(key.as_str(), &epoch) {
+            return Ok(standing);
         }
         let standing = Arc::new(self.read_standing(identity, credential).await?);
-        let mut standings = self.inner.standings.lock().expect("no panic happens under this lock");
-        standings.insert(key, (epoch, Arc::clone(&standing)));
+        self.inner.standings.put(key, epoch, Arc::clone(&standing));
         Ok(standing)
     }
 
@@ -149,8 +143,13 @@ impl Access {
     async fn of_robot(&self, name: &str) -> Result<Standing, Refused> {
         let robot = self.inner.catalog.robot(name).await.map_err(unavailable)?.ok_or(Refused::Wrong)?;
         let subjects = [Subject::Robot(name.to_owned()), Subject::SignedIn, Subject::Anonymous];
-        let limit = Limit { actions: Actions::ALL, patterns: vec![robot.pattern], source: format!("robot {name}") };
-        let facts = Facts { administrator: false, rules: rules(self.grants_about(&subjects).await?, false), limits: vec![limit] };
+        let source = format!("robot {name}");
+        let limit = Limit { actions: Actions::ALL, patterns: vec![robot.pattern], source, of_token: false };
+        let facts = Facts {
+            administrator: false,
+            rules: rules(self.grants_about(&subjects).await?, false),
+            limits: vec![limit],
+        };
         let revision = self.inner.fingerprint(&["robot", &robot.created.to_string()]);
         Ok(Standing { is_disabled: robot.disabled, ..Standing::of(CallerKind::Robot, facts, revision) })
     }
@@ -179,7 +178,8 @@ impl Access {
         let mut facts = standing.rights.facts().clone();
         let everywhere = || vec![RepositoryPattern::everything()];
         let patterns = if token.patterns.is_empty() { everywhere() } else { token.patterns };
-        facts.limits.push(Limit { actions: token.actions, patterns, source: format!("token {}", token.name) });
+        let source = format!("token {}", token.name);
+        facts.limits.push(Limit { actions: token.actions, patterns, source, of_token: true });
         (standing.rights, standing.until) = (Arc::new(Rights::compile(facts)), token.expires);
         Ok(())
     }
@@ -191,17 +191,11 @@ impl Access {
     /// The user's row, kept while nothing changes.
     pub(crate) async fn user_row(&self, name: &str) -> Result<Option<Arc<User>>, Refused> {
         let epoch = self.inner.epoch().await?;
-        {
-            let mut users = self.inner.users.lock().expect("no panic happens under this lock");
-            if let Some((at, user)) = users.get(name)
-                && *at == epoch
-            {
-                return Ok(user.clone());
-            }
+        if let Some(user) = self.inner.users.get(name, &epoch) {
+            return Ok(user);
         }
         let user = self.inner.catalog.user(name).await.map_err(unavailable)?.map(Arc::new);
-        let mut users = self.inner.users.lock().expect("no panic happens under this lock");
-        users.insert(name.to_owned(), (epoch, user.clone()));
+        self.inner.users.put(name.to_owned(), epoch, user.clone());
         Ok(user)
     }
 }

@@ -58,7 +58,8 @@ impl Throttle {
         let address = network(address);
         let (pair, place) = (Key::Pair(account.to_owned(), address), Key::Address(address));
         let mut counts = self.counts.lock().expect("no panic happens under this lock");
-        let waits = [&pair, &place].map(|key| counts.fresh(key, now).map_or(Duration::ZERO, |count| between(now, count.until)));
+        let waits =
+            [&pair, &place].map(|key| counts.fresh(key, now).map_or(Duration::ZERO, |count| between(now, count.until)));
         let wait = waits.into_iter().max().unwrap_or_default();
         if !wait.is_zero() {
             return Err(wait.max(Duration::from_secs(1)));

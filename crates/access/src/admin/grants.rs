@@ -33,7 +33,9 @@ impl Access {
         by.must_administer(&new.pattern)?;
         text("a note", &new.note, 1_000)?;
         if new.actions.is_empty() {
-            return Err(Problem::Invalid("a grant names at least one of pull, push, delete, tag-move and admin".to_owned()));
+            return Err(Problem::Invalid(
+                "a grant names at least one of pull, push, delete, tag-move and admin".to_owned(),
+            ));
         }
         self.must_exist(&new.subject).await?;
         let NewPermission { subject, actions, pattern, effect, note } = new;

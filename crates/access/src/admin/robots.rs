@@ -70,7 +70,11 @@ impl Access {
     /// [`Problem::Absent`](crate::Problem::Absent), also for one that the caller does not administer.
     pub async fn robot(&self, by: &By, name: &str) -> Answer<Robot> {
         let robot = self.robot_row(name).await?;
-        if by.administers(&robot.pattern) || by.is(&format!("robot:{name}")) { Ok(robot) } else { Err(absent("robot", name)) }
+        if by.administers(&robot.pattern) || by.is(&format!("robot:{name}")) {
+            Ok(robot)
+        } else {
+            Err(absent("robot", name))
+        }
     }
 
     /// Changes a robot.

@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn every_condition_has_to_hold() {
-        let conditions: &[(&str, &[&str])] = &[("repository", &["team/model", "team/other"]), ("ref", &["refs/heads/main"])];
+        let conditions: &[(&str, &[&str])] =
+            &[("repository", &["team/model", "team/other"]), ("ref", &["refs/heads/main"])];
         assert!(fits(conditions, json!({"repository": "team/other", "ref": "refs/heads/main"})));
         assert!(!fits(conditions, json!({"repository": "team/other"})), "a missing claim");
         assert!(!fits(conditions, json!({"repository": "team/other", "ref": "refs/heads/main2"})));
@@ -169,14 +170,18 @@ mod tests {
         assert!(fits(&[("groups", &["ml"])], json!({"groups": ["x", "ml"]})));
         assert!(!fits(&[("groups", &["ml"])], json!({"groups": [["ml"], {"a": "ml"}]})));
         let pod = json!({"kubernetes.io": {"namespace": "ci", "serviceaccount": {"name": "builder"}}});
-        assert!(fits(&[("/kubernetes.io/namespace", &["ci"]), ("/kubernetes.io/serviceaccount/name", &["builder"])], pod.clone()));
+        assert!(fits(
+            &[("/kubernetes.io/namespace", &["ci"]), ("/kubernetes.io/serviceaccount/name", &["builder"])],
+            pod.clone()
+        ));
         assert!(!fits(&[("/kubernetes.io/namespace", &["prod"])], pod.clone()));
         assert!(!fits(&[("kubernetes.io", &["*"])], pod));
     }
 
     #[test]
     fn pull_requests_are_taken_only_when_named() {
-        let run = |event: &str| json!({"event_name": event, "sub": "repo:t/m:ref:refs/heads/main", "repository": "t/m"});
+        let run =
+            |event: &str| json!({"event_name": event, "sub": "repo:t/m:ref:refs/heads/main", "repository": "t/m"});
         assert!(fits(&[("repository", &["t/m"])], run("push")));
         for event in ["pull_request", "pull_request_target", "pull_request_review"] {
             assert!(!fits(&[("repository", &["t/m"])], run(event)), "{event}");

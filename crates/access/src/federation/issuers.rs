@@ -58,11 +58,19 @@ pub(crate) enum IssuerError {
 
 /// The issuers that were asked.
 #[derive(Debug, Default)]
-pub(crate) struct Issuers(Mutex<HashMap<String, Arc<AsyncMutex<Issuer>>>>);
+pub(crate) struct Issuers(Mutex<HashMap<String, Arc<Issuer>>>);
 
 #[derive(Debug, Default)]
 struct Issuer {
-    known: Option<Known>,
+    state: Mutex<State>,
+    /// One asks, those who want the same wait for it. Whoever finds in the state what he needs never comes here, so a slow issuer delays only
+    /// those who would have to ask it.
+    turn: AsyncMutex<()>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    known: Option<Arc<Known>>,
     failed: Option<Timestamp>,
 }
 
@@ -73,41 +81,37 @@ struct Known {
     at: Timestamp,
 }
 
+/// How an issuer is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) fetch: &'a dyn Fetch,
+    pub(crate) now: Timestamp,
+    pub(crate) allow_plain: bool,
+}
+
 impl Issuers {
     /// The key that the header names, if the issuer has it.
     pub(crate) async fn key(
         &self,
         issuer: &str,
         header: &Header,
-        fetch: &dyn Fetch,
-        now: Timestamp,
-        allow_plain: bool,
+        asking: Asking<'_>,
     ) -> Result<Option<DecodingKey>, IssuerError> {
         let entry = self.entry(issuer);
-        let mut entry = entry.lock().await;
-        entry.refresh(issuer, fetch, now, allow_plain, FRESH).await?;
-        if entry.find(header).is_none() {
-            // It may have rotated its keys a moment ago.
-            entry.refresh(issuer, fetch, now, allow_plain, AGAIN).await.ok();
+        let known = entry.known(issuer, asking, FRESH).await?;
+        if let Some(key) = known.find(header) {
+            return Ok(Some(key));
         }
-        Ok(entry.find(header))
+        // It may have rotated its keys a moment ago.
+        Ok(entry.known(issuer, asking, AGAIN).await.ok().and_then(|known| known.find(header)))
     }
 
     /// What the issuer says of itself.
-    pub(crate) async fn discovery(
-        &self,
-        issuer: &str,
-        fetch: &dyn Fetch,
-        now: Timestamp,
-        allow_plain: bool,
-    ) -> Result<Discovery, IssuerError> {
-        let entry = self.entry(issuer);
-        let mut entry = entry.lock().await;
-        entry.refresh(issuer, fetch, now, allow_plain, FRESH).await?;
-        entry.known.as_ref().map(|known| known.discovery.clone()).ok_or(IssuerError::Failed)
+    pub(crate) async fn discovery(&self, issuer: &str, asking: Asking<'_>) -> Result<Discovery, IssuerError> {
+        Ok(self.entry(issuer).known(issuer, asking, FRESH).await?.discovery.clone())
     }
 
-    fn entry(&self, issuer: &str) -> Arc<AsyncMutex<Issuer>> {
+    fn entry(&self, issuer: &str) -> Arc<Issuer> {
         let mut issuers = self.0.lock().expect("no panic happens under this lock");
         if issuers.len() >= ISSUERS && !issuers.contains_key(issuer) {
             issuers.clear();
@@ -117,42 +121,53 @@ impl Issuers {
 }
 
 impl Issuer {
-    /// Asks if what is known is older than `fresh` and the last question is not too recent. Old keys go on while the issuer is away.
-    async fn refresh(
-        &mut self,
-        issuer: &str,
-        fetch: &dyn Fetch,
-        now: Timestamp,
-        allow_plain: bool,
-        fresh: Duration,
-    ) -> Result<(), IssuerError> {
-        let age = self.known.as_ref().map(|known| between(known.at, now));
-        if age.is_some_and(|age| age < fresh) {
-            return Ok(());
+    /// What is known and younger than `fresh`; asks if need be. Old keys go on while the issuer is away.
+    async fn known(&self, issuer: &str, asking: Asking<'_>, fresh: Duration) -> Result<Arc<Known>, IssuerError> {
+        if let Some(outcome) = self.without_asking(asking.now, fresh) {
+            return outcome;
         }
-        let usable = age.is_some_and(|age| age < STALE);
-        if self.failed.is_some_and(|failed| between(failed, now) < PAUSE) {
-            return if usable { Ok(()) } else { Err(IssuerError::Failed) };
+        let _turn = self.turn.lock().await;
+        if let Some(outcome) = self.without_asking(asking.now, fresh) {
+            return outcome;
         }
-        match ask(issuer, fetch, allow_plain).await {
+        let asked = ask(issuer, asking).await;
+        let mut state = self.state.lock().expect("no panic happens under this lock");
+        match asked {
             Ok((discovery, keys)) => {
-                (self.known, self.failed) = (Some(Known { discovery, keys, at: now }), None);
-                Ok(())
+                let known = Arc::new(Known { discovery, keys, at: asking.now });
+                *state = State { known: Some(Arc::clone(&known)), failed: None };
+                Ok(known)
             }
             Err(error) => {
-                self.failed = Some(now);
-                if !usable {
-                    return Err(error);
-                }
+                state.failed = Some(asking.now);
+                let known = state.usable(asking.now).ok_or(error.clone())?;
                 tracing::warn!(issuer, %error, "an issuer's keys could not be read again; those known go on");
-                Ok(())
+                Ok(known)
             }
         }
     }
 
+    /// The answer where the issuer need not be asked, or was asked in vain a moment ago.
+    fn without_asking(&self, now: Timestamp, fresh: Duration) -> Option<Result<Arc<Known>, IssuerError>> {
+        let state = self.state.lock().expect("no panic happens under this lock");
+        let known = state.known.as_ref().filter(|known| between(known.at, now) < fresh);
+        if let Some(known) = known {
+            return Some(Ok(Arc::clone(known)));
+        }
+        let paused = state.failed.is_some_and(|failed| between(failed, now) < PAUSE);
+        paused.then(|| state.usable(now).ok_or(IssuerError::Failed))
+    }
+}
+
+impl State {
+    fn usable(&self, now: Timestamp) -> Option<Arc<Known>> {
+        self.known.clone().filter(|known| between(known.at, now) < STALE)
+    }
+}
+
+impl Known {
     fn find(&self, header: &Header) -> Option<DecodingKey> {
-        let keys = &self.known.as_ref()?.keys;
-        let mut fitting = keys.iter().filter(|key| suits(key, header));
+        let mut fitting = self.keys.iter().filter(|key| suits(key, header));
         let key = match &header.kid {
             Some(kid) => fitting.find(|key| key.common.key_id.as_ref() == Some(kid))?,
             // Without an id only an issuer with one key of the kind is clear.
@@ -176,14 +191,16 @@ fn suits(key: &Jwk, header: &Header) -> bool {
     signs && same && header.alg.family() == family
 }
 
-async fn ask(issuer: &str, fetch: &dyn Fetch, allow_plain: bool) -> Result<(Discovery, Vec<Jwk>), IssuerError> {
+async fn ask(issuer: &str, asking: Asking<'_>) -> Result<(Discovery, Vec<Jwk>), IssuerError> {
+    let Asking { fetch, allow_plain, .. } = asking;
     let work = async {
         if !is_secure(issuer, allow_plain) {
             return Err(IssuerError::Insecure);
         }
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let document = fetch.get(&url, DOCUMENT).await?;
-        let discovery: Discovery = serde_json::from_slice(&document).map_err(|_| IssuerError::Document("discovery document"))?;
+        let discovery: Discovery =
+            serde_json::from_slice(&document).map_err(|_| IssuerError::Document("discovery document"))?;
         if discovery.issuer != issuer {
             return Err(IssuerError::Document("discovery document's issuer"));
         }

@@ -4,7 +4,7 @@ mod conditions;
 mod issuers;
 
 pub(crate) use conditions::owner_claims;
-pub(crate) use issuers::Issuers;
+pub(crate) use issuers::{Asking, Discovery, Issuers};
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
@@ -13,7 +13,7 @@ use larder_catalog::model::{Origin as StampOrigin, Stamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::access::{Access, unavailable};
+use crate::access::{Access, Inner, unavailable};
 use crate::clock::after;
 use crate::denials::Denial;
 use crate::token::{random_id, sha256};
@@ -116,9 +116,7 @@ impl Access {
 
     /// The issuer's key that this header names. The key says what it is for; the header only picks among what that allows.
     async fn issuer_key(&self, issuer: &str, header: &Header) -> Result<Option<DecodingKey>, Refused> {
-        let inner = &self.inner;
-        let allow_plain = inner.settings.plain_http_on_loopback;
-        let found = inner.issuers.key(issuer, header, inner.ports.fetch.as_ref(), inner.now(), allow_plain).await;
+        let found = self.inner.issuers.key(issuer, header, self.inner.asking()).await;
         found.map_err(|error| {
             tracing::warn!(issuer, %error, "the keys of an issuer cannot be read");
             Refused::Unavailable
@@ -129,7 +127,8 @@ impl Access {
         let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
         let jti = claims.get("jti").and_then(Value::as_str);
         if trust.single_use {
-            let jti = jti.ok_or_else(|| Refused::Unfit("the token has no jti, which a token for one use needs".to_owned()))?;
+            let jti =
+                jti.ok_or_else(|| Refused::Unfit("the token has no jti, which a token for one use needs".to_owned()))?;
             let end = claims.get("exp").and_then(whole_seconds).unwrap_or_default().saturating_add(LEEWAY);
             let end = Timestamp::from_second(end).unwrap_or(Timestamp::MAX);
             if !self.inner.catalog.use_assertion(&trust.issuer, jti, end).await.map_err(unavailable)? {
@@ -164,6 +163,13 @@ impl Access {
     }
 }
 
+impl Inner {
+    pub(crate) fn asking(&self) -> Asking<'_> {
+        let allow_plain = self.settings.plain_http_on_loopback;
+        Asking { fetch: self.ports.fetch.as_ref(), now: self.now(), allow_plain }
+    }
+}
+
 /// Whether a token with these claims is taken under this trust, or what does not fit. Told to whoever holds the token.
 fn fits(trust: &Trust, claims: &Claims, now: Timestamp) -> Result<(), String> {
     let is_audience = |value: &Value| value.as_str() == Some(trust.audience.as_str());
@@ -181,7 +187,10 @@ fn fits(trust: &Trust, claims: &Claims, now: Timestamp) -> Result<(), String> {
         return Err("the token's subject is absent, too long or not printable".to_owned());
     }
     if let Some(max_age) = trust.max_age {
-        let issued = claims.get("iat").and_then(whole_seconds).ok_or("the token has no iat, which a trust with an age limit needs")?;
+        let issued = claims
+            .get("iat")
+            .and_then(whole_seconds)
+            .ok_or("the token has no iat, which a trust with an age limit needs")?;
         if now.as_second().saturating_sub(issued) > i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX) {
             return Err("the token is older than its trust allows".to_owned());
         }

@@ -13,12 +13,17 @@ fn name(text: &str) -> RepositoryName {
 
 fn rule(effect: &str, actions: &str, pattern_text: &str) -> Rule {
     let deny = effect == "deny";
-    Rule { deny, actions: actions.parse().unwrap(), pattern: pattern(pattern_text), source: format!("{effect} {actions}") }
+    Rule {
+        deny,
+        actions: actions.parse().unwrap(),
+        pattern: pattern(pattern_text),
+        source: format!("{effect} {actions}"),
+    }
 }
 
 fn limit(actions: &str, patterns: &[&str]) -> Limit {
     let patterns = patterns.iter().map(|text| pattern(text)).collect();
-    Limit { actions: actions.parse().unwrap(), patterns, source: "token t".to_owned() }
+    Limit { actions: actions.parse().unwrap(), patterns, source: "token t".to_owned(), of_token: true }
 }
 
 /// The identities of the table.
@@ -169,7 +174,11 @@ fn a_cut_down_administrator_administers_no_accounts() {
 #[test]
 fn who_administers_a_pattern_administers_all_of_it() {
     let rights = Rights::compile(Facts {
-        rules: vec![rule("allow", "admin", "team/**"), rule("allow", "pull,push", "**"), rule("deny", "admin", "team/prod/**")],
+        rules: vec![
+            rule("allow", "admin", "team/**"),
+            rule("allow", "pull,push", "**"),
+            rule("deny", "admin", "team/prod/**"),
+        ],
         ..Facts::default()
     });
     let administers = |text: &str| rights.administers(&pattern(text));
