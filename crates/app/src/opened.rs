@@ -6,7 +6,7 @@ use std::sync::Arc;
 use larder_blobs::fs::FsStore;
 use larder_catalog::Catalog;
 use larder_catalog::model::{Options, Sparse};
-use larder_registry::{Registry, Reserve, Settings, SystemClock};
+use larder_registry::{CreateOnPush, Registry, Reserve, Settings, SystemClock};
 
 use crate::config::{Configuration, local_path};
 use crate::outcome::{Failure, Result};
@@ -49,7 +49,8 @@ pub async fn open(configuration: &Configuration, folder: DataFolder) -> Result<O
         tracing::warn!(copy = %copy.display(), "the catalog was migrated; the copy made before and the older larder are the way back");
     }
     let registry =
-        Registry::open(settings(configuration, folder.root()), Arc::new(store), catalog.clone(), Arc::new(SystemClock)).await;
+        Registry::open(settings(configuration, folder.root()), Arc::new(store), catalog.clone(), Arc::new(SystemClock))
+            .await;
     let registry = registry.map_err(|error| Failure::failed(chain(&error)))?;
     Ok(Opened { registry, catalog, folder })
 }
@@ -71,6 +72,12 @@ fn settings(configuration: &Configuration, folder: &Path) -> Settings {
         },
         read_only: configuration.switch("read_only"),
         journals: Some(folder.join("imports")),
+        create_on_push: match configuration.list("repositories.create_on_push") {
+            [] => CreateOnPush::Never,
+            patterns if patterns.iter().any(|pattern| pattern == "**") => CreateOnPush::Always,
+            // The table of keys has read them.
+            patterns => CreateOnPush::Within(patterns.iter().filter_map(|pattern| pattern.parse().ok()).collect()),
+        },
         ..Settings::default()
     }
 }
