@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rustix::process::geteuid;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, Gid, Uid, clear_ambient_capability_set, set_capabilities, set_thread_groups,
-    set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CapabilitySets, Gid, Uid, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use crate::outcome::{Failure, Result};
@@ -20,7 +20,7 @@ pub enum Standing {
     Unchanged,
     /// It is the folder's owner now.
     Owner(u32),
-    /// The folder is root's: the process stays root, without a single capability.
+    /// The folder is root's: the process stays root, with no capability but what taking over another registry's tree needs.
     PowerlessRoot,
 }
 
@@ -34,7 +34,7 @@ pub fn become_owner(folder: &Path, keep_power: bool) -> Result<Standing> {
         if keep_power {
             return Ok(Standing::Unchanged);
         }
-        drop_capabilities()?;
+        drop_capabilities(import_needs(folder))?;
         return Ok(Standing::PowerlessRoot);
     }
     let (uid, gid) = (Uid::from_raw(facts.uid()), Gid::from_raw(facts.gid()));
@@ -47,13 +47,20 @@ pub fn become_owner(folder: &Path, keep_power: bool) -> Result<Standing> {
     Ok(Standing::Owner(facts.uid()))
 }
 
-fn drop_capabilities() -> Result {
-    let none = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
-        inheritable: CapabilitySet::empty(),
-    };
+/// Files of `registry:2` that belong to somebody else are read, and get a second name, only with these.
+fn import_needs(folder: &Path) -> CapabilitySet {
+    if folder.join("docker/registry/v2").is_dir() {
+        CapabilitySet::DAC_READ_SEARCH | CapabilitySet::FOWNER
+    } else {
+        CapabilitySet::empty()
+    }
+}
+
+fn drop_capabilities(all_but: CapabilitySet) -> Result {
+    // A container may have taken some of them away: none comes back.
+    let all_but = all_but & capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted);
+    let kept = CapabilitySets { effective: all_but, permitted: all_but, inheritable: CapabilitySet::empty() };
     let cannot = |error: rustix::io::Errno| Failure::failed(format!("capabilities cannot be dropped: {error}"));
     clear_ambient_capability_set().map_err(cannot)?;
-    set_capabilities(None, none).map_err(cannot)
+    set_capabilities(None, kept).map_err(cannot)
 }

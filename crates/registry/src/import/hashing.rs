@@ -33,6 +33,12 @@ pub struct Hashed {
     pub unreadable: u64,
 }
 
+/// What is wrong with one object, and the tags that need it.
+struct Wrong {
+    flaw: Flaw,
+    affects: Vec<String>,
+}
+
 /// A verdict about one object.
 enum Verdict {
     Right,
@@ -53,7 +59,7 @@ impl Registry {
                     hashed.right.count += 1;
                     hashed.right.bytes += row.blob.size;
                 }
-                Some((flaw, affects)) => {
+                Some(Wrong { flaw, affects }) => {
                     let unreadable = flaw.kind == BrokenKind::Unreadable;
                     hashed.unreadable += u64::from(unreadable);
                     hashed.wrong += u64::from(!unreadable);
@@ -70,10 +76,7 @@ impl Registry {
         Ok(hashed.into_inner().expect("no panic happens under this lock"))
     }
 
-    async fn hash_unverified(
-        &self,
-        tell: &(dyn Fn(&BlobRow, Option<(Flaw, Vec<String>)>) + Send + Sync),
-    ) -> Result<()> {
+    async fn hash_unverified(&self, tell: &(dyn Fn(&BlobRow, Option<Wrong>) + Send + Sync)) -> Result<()> {
         let at_once = std::thread::available_parallelism().map_or(2, usize::from);
         let mut after = 0;
         loop {
@@ -97,11 +100,12 @@ impl Registry {
                     Verdict::Wrong(kind, why) => {
                         let affects = self.affected(&row.blob.digest).await?;
                         self.set_aside(&Actor::system(), &row.blob.key, kind).await?;
-                        tell(&row, Some((Flaw::new(BrokenKind::WrongHash, row.blob.digest.to_string(), why), affects)));
+                        let flaw = Flaw::new(BrokenKind::WrongHash, row.blob.digest.to_string(), why);
+                        tell(&row, Some(Wrong { flaw, affects }));
                     }
                     Verdict::Unreadable(why) => {
                         let flaw = Flaw::new(BrokenKind::Unreadable, row.blob.digest.to_string(), why);
-                        tell(&row, Some((flaw, self.affected(&row.blob.digest).await?)));
+                        tell(&row, Some(Wrong { flaw, affects: self.affected(&row.blob.digest).await? }));
                     }
                 }
             }
@@ -156,13 +160,13 @@ impl Run {
         self.collector.begin_bytes();
         let total = self.registry.inner.catalog.unverified_totals().await?;
         self.collector.count(|report| report.unverified = total.into());
-        let tell = |row: &BlobRow, flaw: Option<(Flaw, Vec<String>)>| match flaw {
+        let tell = |row: &BlobRow, flaw: Option<Wrong>| match flaw {
             None => self.collector.count(|report| {
                 let verified = &mut report.verified;
                 *verified = Counted { count: verified.count + 1, bytes: verified.bytes + row.blob.size };
                 report.unverified.bytes = report.unverified.bytes.saturating_sub(row.blob.size);
             }),
-            Some((flaw, affects)) => self.collector.broken(None, flaw, affects),
+            Some(Wrong { flaw, affects }) => self.collector.broken(None, flaw, affects),
         };
         self.registry.hash_unverified(&tell).await
     }

@@ -16,6 +16,8 @@ use crate::usage::Counted;
 
 /// Entries of each list that the report itself holds; the journal holds all (**Invariant 9**).
 const LISTED: usize = 1_000;
+/// Journals that are kept; older ones go.
+const JOURNALS: usize = 20;
 /// Broken things that are logged one by one; the report has the rest.
 const LOGGED: u64 = 100;
 
@@ -233,6 +235,8 @@ struct State {
     phase: &'static str,
     /// What is found now was written since an earlier pass.
     later: bool,
+    /// Whether the journal has anything but the report to tell.
+    told: bool,
 }
 
 impl Collector {
@@ -251,11 +255,12 @@ impl Collector {
         let mut file = None;
         if let Some(folder) = journal {
             std::fs::create_dir_all(folder)?;
+            prune(folder)?;
             let path = folder.join(format!("registry2-{}.jsonl", at.strftime("%Y%m%dT%H%M%S%.3fZ")));
             file = Some(BufWriter::new(File::create(&path)?));
             report.journal = Some(path.display().to_string());
         }
-        let state = State { report, journal: file, phase: "rows", later: since.is_some() };
+        let state = State { report, journal: file, phase: "rows", later: since.is_some(), told: false };
         Ok(Self { state: Mutex::new(state) })
     }
 
@@ -347,6 +352,14 @@ impl Collector {
     /// The report at the end, which is the journal's last line.
     pub fn finish(&self) -> ImportReport {
         let mut state = self.lock();
+        if !state.told && state.report.since.is_some() {
+            // A look at an old tree that found nothing new, as at each start of a server.
+            state.journal = None;
+            if let Some(path) = state.report.journal.take() {
+                let _best_effort = std::fs::remove_file(path);
+            }
+            return state.report.clone();
+        }
         let report = state.report.clone();
         state.write(&Line::Report(&report));
         if let Some(mut journal) = state.journal.take()
@@ -365,6 +378,7 @@ impl Collector {
 impl State {
     /// The journal is for people: an import does not fail with it.
     fn write(&mut self, line: &Line<'_>) {
+        self.told |= !matches!(line, Line::Report(_));
         let Some(journal) = &mut self.journal else { return };
         let written = serde_json::to_writer(&mut *journal, line).map_err(std::io::Error::from);
         if let Err(error) = written.and_then(|()| journal.write_all(b"\n")) {
@@ -372,4 +386,19 @@ impl State {
             self.journal = None;
         }
     }
+}
+
+/// Makes room for one more journal among at most [`JOURNALS`].
+fn prune(folder: &Path) -> std::io::Result<()> {
+    let mut journals = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("registry2-") && name.ends_with(".jsonl") {
+            journals.push(name);
+        }
+    }
+    // Their names are in the order of time.
+    journals.sort();
+    let old = (journals.len() + 1).saturating_sub(JOURNALS);
+    journals.iter().take(old).try_for_each(|name| std::fs::remove_file(folder.join(name)))
 }

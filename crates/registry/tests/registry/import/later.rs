@@ -186,3 +186,44 @@ async fn a_tree_is_not_released_while_something_here_is_wrong() {
     assert!(!refused.released && refused.refused.expect("why").contains("wrong"));
     assert!(tree.v2().exists());
 }
+
+#[tokio::test]
+async fn the_journal_has_every_file_with_the_way_it_came_and_quiet_looks_leave_none() {
+    let tree = OldTree::new();
+    tree.tag("r", "v", &tree.image("r", "one"));
+    tree.tag("r", "dangling", &super::sha256(b"nothing"));
+    a_while().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let journals = Some(folder.path().join("imports"));
+    let new = New::with(larder_registry::Settings { journals, ..testing::settings() }).await;
+    let mut last = "2026-11-21T12:00:00Z".parse::<jiff::Timestamp>().expect("a time");
+    catch_up(&new, &mut last);
+    let report = new.import(&tree).await;
+    let text = std::fs::read_to_string(report.journal.expect("a path")).expect("a journal");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let of = |kind: &str| lines.iter().filter(|line| !line[kind].is_null()).count();
+    assert_eq!((of("blob"), of("broken"), of("report")), (2, 1, 1), "{text}");
+    assert_eq!(lines[0]["blob"]["how"], "link");
+    assert_eq!(lines.last().expect("lines")["report"]["tags"], 1);
+
+    std::fs::remove_dir_all(tree.tag_link("r", "dangling").parent().expect("a folder")).expect("removed");
+    std::fs::remove_dir_all(tree.repository("r").join("_manifests/tags/dangling")).expect("removed");
+    let again = new.import(&tree).await;
+    assert!(again.is_quiet() && again.journal.is_none(), "{again:?}");
+    assert_eq!(std::fs::read_dir(folder.path().join("imports")).expect("a folder").count(), 1);
+    for number in 0..21 {
+        tree.tag("r", &format!("v{number}"), &tree.image("r", &format!("image {number}")));
+        a_while().await;
+        catch_up(&new, &mut last);
+        assert!(new.import(&tree).await.journal.is_some());
+    }
+    assert_eq!(std::fs::read_dir(folder.path().join("imports")).expect("a folder").count(), 20);
+}
+
+/// Sets the registry's clock to the disk's.
+fn catch_up(new: &New, last: &mut jiff::Timestamp) {
+    let now = jiff::Timestamp::now();
+    new.clock.advance((now - *last).try_into().unwrap_or_default());
+    *last = now;
+}

@@ -1,6 +1,7 @@
 //! Taking over the tree of another registry.
 
 mod broken;
+mod damaged;
 mod later;
 mod tree;
 mod unverified;
