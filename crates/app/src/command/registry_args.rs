@@ -21,7 +21,7 @@ pub struct RegistryArgs {
     #[arg(long, value_name = "HOST", help_heading = "Registries")]
     pub plain_http: Vec<String>,
     /// A PEM file with a certificate authority to trust besides the system's
-    #[arg(long, value_name = "FILE", help_heading = "Registries")]
+    #[arg(long, env = "LARDER_CA", value_name = "FILE", help_heading = "Registries")]
     pub ca: Vec<PathBuf>,
     /// Accept any certificate
     #[arg(long, help_heading = "Registries")]

@@ -200,7 +200,7 @@ pub fn trust(authority: &Path, host: &str) -> String {
          \x20 BuildKit    in buildkitd.toml:\n\
          \x20               [registry.\"{host}\"]\n\
          \x20                 ca = [\"{file}\"]\n\
-         \x20 others      larder --ca {file}, curl --cacert {file}\n"
+         \x20 others      LARDER_CA={file} larder ..., curl --cacert {file}\n"
     )
 }
 
