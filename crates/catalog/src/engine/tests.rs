@@ -275,6 +275,23 @@ async fn the_catalogs_files_are_their_owners_alone_and_the_log_is_gone_after_a_c
     assert!(again.tags(&name("a"), None, 9).await.expect("listed").is_some());
 }
 
+/// Somebody's own copy, say: it reads from the log, so the log stays, and the end does not wait for it.
+#[tokio::test]
+async fn a_reader_from_outside_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalog = on_disk(folder.path()).await;
+    catalog.put_manifest(manifest("a", 1, vec![], &["t"])).await.expect("pushed");
+    let outside = rusqlite::Connection::open(folder.path().join("catalog.db")).expect("opened");
+    outside.execute_batch("BEGIN; SELECT count(*) FROM tags").expect("a read transaction");
+    catalog.put_manifest(manifest("a", 2, vec![], &["u"])).await.expect("pushed");
+    let begun = Instant::now();
+    catalog.close().await;
+    assert!(begun.elapsed() < options().busy_timeout, "it took {:?}", begun.elapsed());
+    let again = on_disk(folder.path()).await;
+    assert_eq!(again.tags(&name("a"), None, 9).await.expect("listed").expect("there").items.len(), 2);
+    outside.execute_batch("COMMIT").expect("ended");
+}
+
 /// Lets the writer's database grow to so many pages at most.
 async fn limit_pages(catalog: &Catalog, pages: Option<i64>) {
     let work = move |tx: &mut Tx<'_>| {
