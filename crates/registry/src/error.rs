@@ -229,8 +229,9 @@ impl Error {
 
 impl From<blobs::Error> for Error {
     fn from(error: blobs::Error) -> Self {
+        let full = error.is_full();
         match error {
-            blobs::Error::Full(source) => {
+            blobs::Error::Full(source) | blobs::Error::SyncFailed(source) if full => {
                 tracing::warn!(error = %source, "the store is full");
                 Self::StorageFull
             }

@@ -306,7 +306,8 @@ impl Registry {
         };
         let (registry, id) = (self.clone(), writing.row.id);
         writing.running = Some(tokio::spawn(async move {
-            let done = pending.await?;
+            // Its own error, not yet one for the client: what it says about the bytes is decided on below.
+            let done = pending.await.map_err(Error::Store)?;
             let (at, until) = (registry.now(), registry.lease_end());
             let offset = done.offset;
             let there = registry.inner.catalog.checkpoint_upload(&id, done.offset, done.hash_state, at, until).await?;
