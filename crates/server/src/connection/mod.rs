@@ -55,7 +55,7 @@ pub(crate) async fn serve(socket: Socket, peer: Peer, service: Service, drain: D
     };
     tokio::select! {
         () = work => {}
-        reason = pace.watch() => tracing::debug!(connection = peer.connection(), ?reason, "a connection was dropped"),
+        reason = pace.watch(&drain) => tracing::debug!(connection = peer.connection(), ?reason, "a connection was dropped"),
         () = cut(&drain, &pace) => {}
     }
 }
@@ -115,7 +115,7 @@ async fn serve_http2(io: Io, exchanges: Exchanges, limits: &Limits) {
 }
 
 /// After a drain's end: bodies break off by themselves; once the handlers have noted how far they came, the rest is dropped. A pull that is cut goes on
-/// with a range elsewhere.
+/// with a range elsewhere; a push that is cut is told where it stands, and for that may go on sending for a moment.
 async fn cut(drain: &Drain, pace: &Pace) {
     drain.reached(Phase::Cutting).await;
     let handlers_end = async {
@@ -123,6 +123,9 @@ async fn cut(drain: &Drain, pace: &Pace) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         tokio::time::sleep(FAREWELL).await;
+        while pace.is_lingering() {
+            tokio::time::sleep(FAREWELL).await;
+        }
     };
     tokio::select! {
         () = handlers_end => {}
