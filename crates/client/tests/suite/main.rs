@@ -10,4 +10,5 @@ mod fan_out;
 mod files;
 mod images;
 mod listener;
+mod lists;
 mod upload;
