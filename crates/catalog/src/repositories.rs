@@ -80,12 +80,14 @@ fn summary(tx: &mut Tx<'_>, name: &RepositoryName) -> Done<Option<RepositorySumm
     };
     let sql = "SELECT (SELECT COUNT(*) FROM tags WHERE repository_id = $1),
                  (SELECT COUNT(*) FROM manifests WHERE repository_id = $1),
+                 (SELECT COUNT(*) FROM manifests WHERE repository_id = $1 AND incomplete = 1),
                  (SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM manifests WHERE repository_id = $1),
                  (SELECT CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM memberships m
                   JOIN blobs b ON b.digest_id = m.digest_id AND b.state = 0 WHERE m.repository_id = $1)";
     tx.row(sql, values![id], |row| {
-        let size = row.size(2)?.saturating_add(row.size(3)?);
-        Ok(RepositorySummary { name: name.clone(), created, tags: row.size(0)?, manifests: row.size(1)?, size })
+        let (tags, manifests, incomplete) = (row.size(0)?, row.size(1)?, row.size(2)?);
+        let size = row.size(3)?.saturating_add(row.size(4)?);
+        Ok(RepositorySummary { name: name.clone(), created, tags, manifests, incomplete, size })
     })
 }
 

@@ -58,6 +58,8 @@ pub struct Statistics {
     pub uploads_committed: u64,
     /// Their bytes.
     pub bytes_committed: u64,
+    /// Manifests whose required targets were absent at their push; `None` when the catalog cannot be read.
+    pub incomplete_manifests: Option<u64>,
     /// The catalog's own figures.
     pub catalog: larder_catalog::Statistics,
     /// Free and total space of the store in bytes, where it has such a thing.
@@ -171,6 +173,7 @@ impl Registry {
             swept_bytes: counters.swept_bytes.load(Ordering::Relaxed),
             uploads_committed: counters.uploads_committed.load(Ordering::Relaxed),
             bytes_committed: counters.bytes_committed.load(Ordering::Relaxed),
+            incomplete_manifests: self.inner.catalog.incomplete_manifests().await.ok(),
             catalog: self.inner.catalog.statistics(),
             space: space.map(|space| (space.available, space.total)),
         }

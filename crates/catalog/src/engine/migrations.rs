@@ -17,12 +17,16 @@ pub(crate) struct Migration {
 }
 
 /// SQLite's steps.
-pub(crate) const SQLITE: &[Migration] =
-    &[Migration { version: 1, name: "catalog", text: include_str!("../../migrations/sqlite/0001_catalog.sql") }];
+pub(crate) const SQLITE: &[Migration] = &[
+    Migration { version: 1, name: "catalog", text: include_str!("../../migrations/sqlite/0001_catalog.sql") },
+    Migration { version: 2, name: "incomplete", text: include_str!("../../migrations/sqlite/0002_incomplete.sql") },
+];
 
 /// PostgreSQL's steps.
-pub(crate) const POSTGRES: &[Migration] =
-    &[Migration { version: 1, name: "catalog", text: include_str!("../../migrations/postgres/0001_catalog.sql") }];
+pub(crate) const POSTGRES: &[Migration] = &[
+    Migration { version: 1, name: "catalog", text: include_str!("../../migrations/postgres/0001_catalog.sql") },
+    Migration { version: 2, name: "incomplete", text: include_str!("../../migrations/postgres/0002_incomplete.sql") },
+];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)";
