@@ -72,10 +72,9 @@ impl Writer {
     fn cut_log(&self) {
         let deadline = Instant::now() + CUT_PATIENCE;
         loop {
-            let outcome = self
-                .connection
-                .busy_timeout(Duration::ZERO)
-                .and_then(|()| self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)));
+            let outcome = self.connection.busy_timeout(Duration::ZERO).and_then(|()| {
+                self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+            });
             match outcome {
                 Ok(false) => return,
                 Ok(true) if Instant::now() < deadline => std::thread::sleep(CUT_PAUSE),
