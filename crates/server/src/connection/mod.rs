@@ -50,7 +50,7 @@ pub(crate) async fn serve(socket: Socket, peer: Peer, service: Service, drain: D
             pace.speaks_http2();
             serve_http2(io, exchange, &limits).await;
         } else {
-            serve_http1(io, exchange, &limits).await;
+            serve_http1(io.gulping(), exchange, &limits).await;
         }
     };
     tokio::select! {
