@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::{arc, store, upload};
 use crate::fs::FsStore;
 use crate::fs::disk::Call;
+use crate::fs::pipeline::{BATCH, UNDER_WAY};
 use crate::hash::digest_of;
 use crate::suite::{body, collect, list, new_id, read_all};
 use crate::{BlobStore as _, Checkpoint, Error, Stored};
@@ -214,7 +215,7 @@ async fn a_disk_that_hangs_holds_the_writer_back() {
     let waiting = tokio::time::timeout(std::time::Duration::from_millis(300), upload.write(bytes.clone())).await;
     assert!(waiting.is_err(), "it waits");
     let taken = upload.offset() as usize;
-    assert!(taken <= 1 << 20, "{taken} bytes taken");
+    assert!(taken <= (UNDER_WAY + 1) * BATCH, "{taken} bytes taken");
     drop(release);
     upload.write(bytes.slice(taken..)).await.expect("writes");
     upload.commit(&digest_of(Algorithm::Sha256, &bytes)).await.expect("commits");
