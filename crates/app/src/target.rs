@@ -88,10 +88,9 @@ async fn open_folder(folder: &Path) -> Result<ApiClient> {
 fn look_for_catalog(folder: &Path, catalog: &Path) -> Result {
     match catalog.try_exists() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Failure::not_found(format!(
-            "{} is no data folder of Larder: it holds no catalog",
-            folder.display()
-        ))),
+        Ok(false) => {
+            Err(Failure::not_found(format!("{} is no data folder of Larder: it holds no catalog", folder.display())))
+        }
         Err(error) => {
             let failure = Failure::failed(format!("{} cannot be opened: {error}", catalog.display()));
             let hint = closed_folder(catalog).map(|closed| {

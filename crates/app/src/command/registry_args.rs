@@ -14,6 +14,10 @@ use crate::outcome::{Exit, Failure, Result};
 
 use super::reference_arg::ServerAddress;
 
+/// What to do about a certificate that is not trusted.
+const UNTRUSTED: &str = "--ca FILE trusts a further authority, SSL_CERT_FILE names a file of authorities instead of the system's, \
+     --insecure accepts any certificate.";
+
 /// How registries are spoken to.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RegistryArgs {
@@ -67,7 +71,11 @@ impl TransferArgs {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(exit_of(&error), error.to_string())
+        let failure = Self::new(exit_of(&error), error.to_string());
+        match error {
+            Error::Untrusted { .. } => failure.with_hint(UNTRUSTED),
+            _ => failure,
+        }
     }
 }
 

@@ -5,4 +5,5 @@ mod configuration;
 mod larder;
 mod serving;
 mod stopping;
+mod tls;
 mod transfers;

@@ -2,6 +2,7 @@
 
 mod auth;
 mod blobs;
+mod certificate;
 mod lists;
 mod manifests;
 mod origin;
