@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use larder_client::credentials::DockerCredentials;
-use larder_client::{Client, Error, Kind, Options, TransferOptions};
+use larder_client::{Client, Error, Kind, Options, Ranges, TransferOptions};
 
 use crate::config::parse_size;
 use crate::context::Context;
@@ -35,7 +35,7 @@ pub struct RegistryArgs {
 /// How content moves.
 #[derive(Args, Clone, Debug)]
 pub struct TransferArgs {
-    /// Layers on their way at once
+    /// Layers on their way at once; a large one is fetched by as many requests while there are fewer
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: u8,
     /// Send layers in pieces of this size, where a proxy limits request bodies (`90MiB`)
@@ -63,6 +63,11 @@ impl RegistryArgs {
 }
 
 impl TransferArgs {
+    /// How a registry's large layers are fetched.
+    pub fn ranges(&self) -> Ranges {
+        Ranges { streams: self.jobs.into(), ..Ranges::default() }
+    }
+
     /// The transfer's options.
     pub fn options(&self) -> TransferOptions {
         TransferOptions { jobs: self.jobs.into(), ..TransferOptions::default() }

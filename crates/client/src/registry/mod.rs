@@ -6,6 +6,7 @@ mod certificate;
 mod lists;
 mod manifests;
 mod origin;
+mod ranges;
 mod reply;
 mod transport;
 mod upload;
@@ -22,6 +23,8 @@ use larder_oci::reference::Reference;
 pub use self::blobs::{Download, MountOutcome};
 pub use self::lists::Page;
 pub use self::manifests::{FetchedManifest, ManifestHead, ManifestPut};
+pub use self::ranges::Ranges;
+pub(crate) use self::ranges::{Lane, Lanes, Striped};
 pub(crate) use self::reply::printable;
 pub use self::upload::Upload;
 

@@ -11,4 +11,5 @@ mod files;
 mod images;
 mod listener;
 mod lists;
+mod ranges;
 mod upload;
