@@ -328,7 +328,7 @@ impl Registry {
     /// Ends a request that did not commit: everything that arrived is durable and written down. Answers the durable offset.
     async fn settle(&self, writing: &mut Writing) -> Result<u64> {
         let offset = self.settle_checkpoint(writing).await?;
-        if writing.whole {
+        if writing.whole && writing.upload.is_some() {
             self.inner.sessions.broke_off_whole(&writing.row.id);
         }
         Ok(offset)
