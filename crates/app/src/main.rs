@@ -10,6 +10,7 @@ mod named;
 mod opened;
 mod outcome;
 mod privileges;
+mod protected_files;
 mod serve;
 mod stand_in;
 mod table;
@@ -42,6 +43,7 @@ fn execute(line: CommandLine, context: &Context) -> Result {
     let command = match line.command {
         None => return serve::run(ServeArgs::default(), context),
         Some(Command::Serve(args)) => return serve::run(args, context),
+        Some(Command::ReadProtectedFiles(args)) => return protected_files::serve(&args),
         Some(command) => command,
     };
     if let Some(data) = command.data() {

@@ -1,6 +1,6 @@
 //! A data folder, opened: lock, store, catalog and the registry over them. Both the server and commands that work alone begin here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use larder_blobs::fs::FsStore;
@@ -23,7 +23,7 @@ pub struct Opened {
 }
 
 /// Where the catalog of a data folder is.
-pub fn catalog_path(configuration: &Configuration, root: &std::path::Path) -> PathBuf {
+pub fn catalog_path(configuration: &Configuration, root: &Path) -> PathBuf {
     configuration.text("catalog.url").and_then(local_path).unwrap_or_else(|| root.join("catalog.db"))
 }
 
@@ -49,13 +49,13 @@ pub async fn open(configuration: &Configuration, folder: DataFolder) -> Result<O
         tracing::warn!(copy = %copy.display(), "the catalog was migrated; the copy made before and the older larder are the way back");
     }
     let registry =
-        Registry::open(settings(configuration), Arc::new(store), catalog.clone(), Arc::new(SystemClock)).await;
+        Registry::open(settings(configuration, folder.root()), Arc::new(store), catalog.clone(), Arc::new(SystemClock)).await;
     let registry = registry.map_err(|error| Failure::failed(chain(&error)))?;
     Ok(Opened { registry, catalog, folder })
 }
 
 /// The domain's settings.
-fn settings(configuration: &Configuration) -> Settings {
+fn settings(configuration: &Configuration, folder: &Path) -> Settings {
     let reserve = configuration.reserve("storage.reserve");
     Settings {
         lease_ttl: configuration.duration("lease.ttl"),
@@ -70,6 +70,7 @@ fn settings(configuration: &Configuration) -> Settings {
             bytes: reserve.bytes.unwrap_or(u64::MAX),
         },
         read_only: configuration.switch("read_only"),
+        journals: Some(folder.join("imports")),
         ..Settings::default()
     }
 }

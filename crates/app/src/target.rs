@@ -53,7 +53,15 @@ impl Target {
     pub async fn open(self) -> Result<ApiClient> {
         match self {
             Self::Server(base) => ApiClient::tcp(&base),
-            Self::Folder(folder) => open_folder(&folder).await,
+            Self::Folder(folder) => open_folder(&folder, Absent::IsRefused).await,
+        }
+    }
+
+    /// The same; a folder that holds no catalog yet gets one.
+    pub async fn open_or_make(self) -> Result<ApiClient> {
+        match self {
+            Self::Server(base) => ApiClient::tcp(&base),
+            Self::Folder(folder) => open_folder(&folder, Absent::IsMade).await,
         }
     }
 }
@@ -68,10 +76,22 @@ pub fn server_url(server: &str) -> String {
     format!("{}://{server}", if is_local { "http" } else { "https" })
 }
 
-async fn open_folder(folder: &Path) -> Result<ApiClient> {
+/// What to do about a folder without a catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absent {
+    IsRefused,
+    IsMade,
+}
+
+async fn open_folder(folder: &Path, absent: Absent) -> Result<ApiClient> {
     let flags = SettingFlags { data: Some(folder.display().to_string()), ..SettingFlags::default() };
     let configuration = Configuration::load(&flags, &config::environment())?;
-    look_for_catalog(folder, &opened::catalog_path(&configuration, folder))?;
+    if absent == Absent::IsMade && !folder.exists() {
+        drop(DataFolder::take(folder)?);
+    }
+    if absent == Absent::IsRefused {
+        look_for_catalog(folder, &opened::catalog_path(&configuration, folder))?;
+    }
     match DataFolder::try_take(folder)? {
         Lock::Held(folder) => Ok(ApiClient::here(opened::open(&configuration, folder).await?)),
         Lock::Taken(owner) => {

@@ -14,8 +14,8 @@ use futures::StreamExt as _;
 use larder_oci::{Digest, UploadId};
 
 use crate::{
-    BlobKey, BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, Error, PendingCheckpoint, Result,
-    Space, StoreMarker, StoredStream,
+    Adoption, BlobKey, BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, Error, Foreign,
+    PendingCheckpoint, Result, Space, StoreMarker, StoredStream,
 };
 
 /// What can be made to fail.
@@ -36,6 +36,7 @@ pub enum Operation {
     SetMarker,
     Space,
     CheckWritable,
+    Adopt,
     Write,
     Checkpoint,
     CheckpointSync,
@@ -248,6 +249,10 @@ impl BlobStore for FaultyStore {
 
     async fn quarantine(&self, key: &BlobKey) -> Result<()> {
         self.pass(Operation::Quarantine, self.inner.quarantine(key)).await
+    }
+
+    async fn adopt(&self, files: Vec<Foreign>, may_copy: bool) -> Result<Vec<Adoption>> {
+        self.pass(Operation::Adopt, self.inner.adopt(files, may_copy)).await
     }
 
     /// A fault after the effect ends the list with an error.

@@ -9,10 +9,12 @@ pub mod hash;
 pub mod memory;
 pub mod suite;
 
+mod adopt;
 mod error;
 mod key;
 mod store;
 
+pub use adopt::{Adopted, Adoption, Arrival, Foreign};
 pub use error::{Error, Result};
 pub use key::BlobKey;
 pub use store::{

@@ -13,7 +13,8 @@ use larder_oci::{Digest, UploadId};
 
 use crate::hash::Hasher;
 use crate::{
-    BlobKey, BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, Error, PendingCheckpoint, Result,
+    Adopted, Adoption, Arrival, BlobKey, BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, Error, Foreign,
+    PendingCheckpoint, Result,
     Space, StoreMarker, Stored, StoredStream, UNANNOUNCED_LIMIT,
 };
 
@@ -74,6 +75,16 @@ impl MemoryStore {
         }
     }
 
+    fn keep(&self, file: &Foreign, bytes: Bytes) -> Adopted {
+        let key = BlobKey::from_stored(format!("{}-{}", file.digest, file.upload));
+        let size = bytes.len() as u64;
+        let mut segments = Segments::default();
+        segments.push(bytes);
+        let object = Object { digest: file.digest, upload: file.upload, segments: Arc::new(segments) };
+        self.lock().objects.entry(key.clone()).or_insert(object);
+        Adopted { key, size, arrival: Arrival::Copy }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,6 +140,25 @@ impl BlobStore for MemoryStore {
         Ok(())
     }
 
+    async fn adopt(&self, files: Vec<Foreign>, may_copy: bool) -> Result<Vec<Adoption>> {
+        let mut adoptions = Vec::with_capacity(files.len());
+        for file in files {
+            adoptions.push(match std::fs::symlink_metadata(&file.path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Adoption::Absent,
+                Err(source) => Adoption::Failed(unreadable(&file, source)),
+                Ok(facts) if !facts.is_file() => Adoption::NotAFile,
+                Ok(facts) if !may_copy => {
+                    Adoption::NeedsCopy { size: facts.len(), why: "this store is in memory".to_owned() }
+                }
+                Ok(_) => match std::fs::read(&file.path) {
+                    Err(source) => Adoption::Failed(unreadable(&file, source)),
+                    Ok(bytes) => Adoption::Done(self.keep(&file, bytes.into())),
+                },
+            });
+        }
+        Ok(adoptions)
+    }
+
     async fn list(&self) -> Result<StoredStream> {
         let state = self.lock();
         let objects = state.objects.iter().map(|(key, object)| Stored::Object {
@@ -162,6 +192,10 @@ impl BlobStore for MemoryStore {
     async fn check_writable(&self) -> Result<()> {
         Ok(())
     }
+}
+
+fn unreadable(file: &Foreign, source: io::Error) -> Error {
+    Error::Io { context: format!("take over the file of {}", file.digest), source }
 }
 
 struct MemoryUpload {

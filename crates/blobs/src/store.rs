@@ -10,7 +10,7 @@ use futures::Stream;
 use futures::future::BoxFuture;
 use larder_oci::{Algorithm, Digest, UploadId};
 
-use crate::{BlobKey, Result};
+use crate::{Adoption, BlobKey, Foreign, Result};
 
 /// Bytes of an object, in order, in pieces of at most 1 MiB.
 pub type BlobStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -46,6 +46,11 @@ pub trait BlobStore: Send + Sync + 'static {
 
     /// Moves an object aside, where it is neither served nor counted as an orphan, for a person to look at. Absent is success.
     async fn quarantine(&self, key: &BlobKey) -> Result<()>;
+
+    /// Takes files of another program over as objects, without moving bytes where the back end can; copies them only if it may. One answer for each.
+    /// Objects and names are durable when this answers, and **unverified**: the one exception to invariant 12 (behaviour §7). An error is the store's
+    /// own; what it took over before has no promise and is garbage.
+    async fn adopt(&self, files: Vec<Foreign>, may_copy: bool) -> Result<Vec<Adoption>>;
 
     /// Everything that is there: objects, upload targets, quarantined objects and what the store cannot name.
     async fn list(&self) -> Result<StoredStream>;

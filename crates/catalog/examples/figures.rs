@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use larder_catalog::Catalog;
-use larder_catalog::model::{Condition, NewEdge, NewJob, Options, PutManifest, Sparse, Stamp};
+use larder_catalog::model::{Condition, NewEdge, NewJob, Options, Origin, PutManifest, Sparse, Stamp};
 use larder_oci::{Algorithm, Digest, EdgeKind};
 
 const PRODUCERS: u64 = 16;
@@ -156,7 +156,7 @@ fn manifest(repository: &str, number: u64, layers: u64) -> Outcome<PutManifest> 
         condition: Condition::Any,
         sparse: Sparse::Accept,
         taken_since: now,
-        stamp: Stamp { identity: "alice".to_owned(), at: now, request_id: None },
+        stamp: Stamp { identity: "alice".to_owned(), at: now, request_id: None, origin: Origin::default() },
         jobs: vec![NewJob { kind: "notify".to_owned(), payload: "{}".to_owned(), run_after: now }],
     })
 }

@@ -3,6 +3,7 @@
 use larder_oci::{Digest, RepositoryName};
 use serde_json::json;
 
+use crate::access;
 use crate::engine::{Done, Kind, Row, Tx, values};
 use crate::keys;
 use crate::leases;
@@ -32,7 +33,7 @@ impl Catalog {
         identity: &str,
     ) -> Result<Option<MemberBlob>> {
         let (repository, digest, identity) = (repository.clone(), *digest, identity.to_owned());
-        let sql = "SELECT b.key, b.size,
+        let sql = "SELECT b.key, b.size, b.unverified,
                      CASE WHEN EXISTS (SELECT 1 FROM edges e WHERE e.child_id = m.digest_id AND e.repository_id = m.repository_id) THEN 1 ELSE 0 END,
                      (SELECT l.until FROM leases l
                       WHERE l.digest_id = m.digest_id AND l.repository_id = m.repository_id AND l.identity = $1)
@@ -43,7 +44,8 @@ impl Catalog {
         let work = move |tx: &mut Tx<'_>| {
             tx.row(sql, values![&identity, &keys::encode(&digest), &repository], |row| {
                 let blob = Blob { digest, key: row.text(0)?, size: row.size(1)? };
-                Ok(MemberBlob { blob, has_edge: row.flag(2)?, leased_until: row.opt_time(3)? })
+                let verified = !row.flag(2)?;
+                Ok(MemberBlob { blob, verified, has_edge: row.flag(3)?, leased_until: row.opt_time(4)? })
             })
         };
         self.engine().read(Kind::Read, work).await
@@ -67,10 +69,13 @@ impl Catalog {
         let (to, digest, source) = (to.clone(), *digest, source.clone());
         let work = move |tx: &mut Tx<'_>| {
             let Some(blob) = candidate(tx, &digest, &source, Hold::Share)? else { return Ok(None) };
-            let (repository, _) = lookup::ensure_repository(tx, &to, &stamp)?;
+            let (repository, made) = lookup::ensure_repository(tx, &to, &stamp)?;
             let id = lookup::ensure_digest(tx, &digest, Hold::Share)?;
             add_member(tx, repository, id, &stamp)?;
             leases::grant(tx, repository, id, &stamp.identity, lease_until)?;
+            if made {
+                access::repository_made(tx, repository, &to, &stamp)?;
+            }
             Ok(Some(blob))
         };
         self.engine().write(Kind::Grow, work).await
@@ -89,12 +94,12 @@ impl Catalog {
 }
 
 fn commit_blob(tx: &mut Tx<'_>, commit: &CommitBlob) -> Done<bool> {
-    let CommitBlob { upload, repository, blob, stamp, .. } = commit;
-    let session = values![&upload.as_bytes()[..], repository];
+    let CommitBlob { upload, repository: name, blob, stamp, .. } = commit;
+    let session = values![&upload.as_bytes()[..], name];
     if tx.execute("DELETE FROM uploads WHERE id = $1 AND repository = $2", session)? == 0 {
         return Ok(false);
     }
-    let (repository, _) = lookup::ensure_repository(tx, repository, stamp)?;
+    let (repository, made) = lookup::ensure_repository(tx, name, stamp)?;
     let digest = lookup::ensure_digest(tx, &blob.digest, Hold::Own)?;
     let sql = "UPDATE blobs SET state = 1, review_after = $1 WHERE digest_id = $2 AND state = 0";
     tx.execute(sql, values![commit.supersede_review, digest])?;
@@ -102,14 +107,17 @@ fn commit_blob(tx: &mut Tx<'_>, commit: &CommitBlob) -> Done<bool> {
     tx.execute(sql, values![&blob.key, digest, blob.size, stamp.at])?;
     add_member(tx, repository, digest, stamp)?;
     leases::grant(tx, repository, digest, &stamp.identity, commit.lease_until)?;
+    if made {
+        access::repository_made(tx, repository, name, stamp)?;
+    }
     Ok(true)
 }
 
-fn add_member(tx: &mut Tx<'_>, repository: i64, digest: i64, stamp: &Stamp) -> Done<()> {
+/// Answers whether it was no member before.
+pub(crate) fn add_member(tx: &mut Tx<'_>, repository: i64, digest: i64, stamp: &Stamp) -> Done<bool> {
     let sql = "INSERT INTO memberships (repository_id, digest_id, created_at) VALUES ($1, $2, $3)
                ON CONFLICT (repository_id, digest_id) DO NOTHING";
-    tx.execute(sql, values![repository, digest, stamp.at])?;
-    Ok(())
+    Ok(tx.execute(sql, values![repository, digest, stamp.at])? > 0)
 }
 
 /// The live blob, if the source holds it.
@@ -130,10 +138,10 @@ fn candidate(tx: &mut Tx<'_>, digest: &Digest, source: &MountSource, hold: Hold)
             tx.any("SELECT 1 FROM memberships WHERE digest_id = $1 LIMIT 1", values![id])?
         }
         (None, MountSource::Any { filter, limit }) => {
-            let sql = "SELECT r.name FROM memberships m JOIN repositories r ON r.id = m.repository_id
+            let sql = "SELECT r.name, r.public FROM memberships m JOIN repositories r ON r.id = m.repository_id
                        WHERE m.digest_id = $1 ORDER BY m.id DESC LIMIT $2";
-            let holders = tx.rows(sql, values![id, *limit], |row| row.repository(0))?;
-            holders.iter().any(|name| filter.allows(name))
+            let holders = tx.rows(sql, values![id, *limit], |row| Ok((row.repository(0)?, row.flag(1)?)))?;
+            holders.iter().any(|(name, public)| filter.allows(name, *public))
         }
         (None, MountSource::Repository(_)) => false,
     };

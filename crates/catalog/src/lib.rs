@@ -6,6 +6,7 @@
 #[cfg(test)]
 extern crate self as larder_catalog;
 
+mod access;
 mod blobs;
 mod catalog;
 mod engine;
@@ -14,6 +15,7 @@ mod error;
 #[allow(dead_code, reason = "shared with the suite, which uses all of it")]
 #[path = "../tests/suite/fixture.rs"]
 mod fixture;
+pub mod import;
 mod keys;
 mod leases;
 mod lookup;
@@ -28,6 +30,7 @@ mod tags;
 mod uploads;
 mod usage;
 mod verify;
+mod visibility;
 
 pub use catalog::Catalog;
 pub use engine::Statistics;

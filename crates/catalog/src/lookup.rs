@@ -32,13 +32,15 @@ pub(crate) fn repository(tx: &mut Tx<'_>, name: &RepositoryName, hold: Hold) -> 
     tx.row(sql, values![name], |row| row.int(0))
 }
 
-/// The repository's id; it is made if absent. Answers whether it was.
+/// The repository's id; it is made if absent. Answers whether it was: then the unit ends with
+/// [`repository_made`](crate::access::repository_made).
 pub(crate) fn ensure_repository(tx: &mut Tx<'_>, name: &RepositoryName, stamp: &Stamp) -> Done<(i64, bool)> {
     if let Some(id) = repository(tx, name, Hold::Share)? {
         return Ok((id, false));
     }
-    let sql = "INSERT INTO repositories (name, created_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING id";
-    if let Some(id) = tx.row(sql, values![name, stamp.at], |row| row.int(0))? {
+    let sql = "INSERT INTO repositories (name, created_at, created_by) VALUES ($1, $2, $3)
+               ON CONFLICT (name) DO NOTHING RETURNING id";
+    if let Some(id) = tx.row(sql, values![name, stamp.at, &stamp.identity], |row| row.int(0))? {
         outbox::record(tx, outbox::REPOSITORY_CREATED, Some(name), &serde_json::json!({}), stamp)?;
         return Ok((id, true));
     }

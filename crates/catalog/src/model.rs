@@ -1,10 +1,12 @@
 //! Plain values that go into and come out of the catalog.
 
+pub mod access;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use larder_oci::{Algorithm, Digest, EdgeKind, RepositoryName, Tag, UploadId};
+use larder_oci::{Algorithm, Digest, EdgeKind, RepositoryName, RepositoryPattern, Tag, UploadId};
 
 /// Who and when: part of every change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +17,17 @@ pub struct Stamp {
     pub at: Timestamp,
     /// The request that caused it, for history and audit.
     pub request_id: Option<String>,
+    /// With what and from where, for the audit.
+    pub origin: Origin,
+}
+
+/// With what a request proved who it is, and where it came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The credential's id, never the credential: `password`, `token:ID`.
+    pub credential: Option<String>,
+    /// The peer's address.
+    pub address: Option<String>,
 }
 
 /// Ties the catalog to its store (**Invariant 14**).
@@ -35,25 +48,30 @@ pub struct Page<T> {
     pub more: bool,
 }
 
-/// Which repositories a list may show. A seam: grants compile to ranges of names.
+/// Which repositories a list may show: what somebody's grants come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RepositoryFilter {
     /// All of them.
     All,
-    /// Those whose name begins with one of these where it ends with a slash, or equals it where it does not.
-    Prefixes(Vec<String>),
+    /// Those that are allowed and not denied.
+    Visible {
+        /// Names that may be seen.
+        allow: Vec<RepositoryPattern>,
+        /// Names that may not be, whatever allows them.
+        deny: Vec<RepositoryPattern>,
+        /// Whether public repositories may be seen without being allowed by name.
+        public: bool,
+    },
 }
 
 impl RepositoryFilter {
-    /// Whether this repository may be shown.
-    pub fn allows(&self, name: &RepositoryName) -> bool {
+    /// Whether this repository may be shown; `is_public` says whether it is a public one.
+    pub fn allows(&self, name: &RepositoryName, is_public: bool) -> bool {
         match self {
             Self::All => true,
-            Self::Prefixes(prefixes) => {
-                let name = name.as_str();
-                prefixes.iter().any(|prefix| {
-                    if prefix.ends_with('/') { name.starts_with(prefix.as_str()) } else { name == prefix }
-                })
+            Self::Visible { allow, deny, public } => {
+                let any = |patterns: &[RepositoryPattern]| patterns.iter().any(|pattern| pattern.matches(name));
+                ((*public && is_public) || any(allow)) && !any(deny)
             }
         }
     }
@@ -96,6 +114,8 @@ pub struct Blob {
 pub struct MemberBlob {
     /// The blob.
     pub blob: Blob,
+    /// Whether somebody hashed its bytes since they are here; not so yet for what was taken over from another registry's tree.
+    pub verified: bool,
     /// Whether a manifest of this repository names it. One without an edge needs a lease before a pusher may rely on it.
     pub has_edge: bool,
     /// Until when the asking identity's lease holds, if it has one.
@@ -323,6 +343,10 @@ pub struct RepositorySummary {
     pub incomplete: u64,
     /// Bytes of its member blobs and manifests.
     pub size: u64,
+    /// Whether everybody may pull it.
+    pub public: bool,
+    /// What its owners say about it; may be empty.
+    pub description: String,
 }
 
 /// Follow-up work (a scan, a replication, a notification); its handler lives in the program, its payload's shape in the domain.
@@ -354,7 +378,8 @@ pub struct Job {
 pub struct Event {
     /// Counts up, in commit order.
     pub id: i64,
-    /// `manifest.pushed`, `tag.moved`, `tag.deleted`, `manifest.deleted`, `blob.deleted`, `repository.created`, `repository.deleted`, `blob.quarantined`.
+    /// `manifest.pushed`, `tag.moved`, `tag.deleted`, `manifest.deleted`, `blob.deleted`, `repository.created`, `repository.changed`, `repository.deleted`, `blob.quarantined`;
+    /// and of rights `user.created`, `grant.added`, `token.revoked`, ….
     pub kind: String,
     /// The repository, where it concerns one.
     pub repository: Option<RepositoryName>,

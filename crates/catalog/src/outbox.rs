@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use larder_oci::RepositoryName;
 use serde_json::Value as Json;
 
+use crate::access;
 use crate::engine::{Done, Kind, Row, Tx, values};
-use crate::model::{Event, Job, NewJob, Page, Stamp};
+use crate::model::{Event, Job, NewJob, Origin, Page, Stamp};
 use crate::page::page;
 use crate::{Catalog, Result};
 
@@ -17,12 +18,13 @@ pub(crate) const TAG_DELETED: &str = "tag.deleted";
 pub(crate) const BLOB_DELETED: &str = "blob.deleted";
 pub(crate) const BLOB_QUARANTINED: &str = "blob.quarantined";
 pub(crate) const REPOSITORY_CREATED: &str = "repository.created";
+pub(crate) const REPOSITORY_CHANGED: &str = "repository.changed";
 pub(crate) const REPOSITORY_DELETED: &str = "repository.deleted";
 
 /// Rows that one unit of pruning removes.
 pub(crate) const PRUNED: usize = 1_000;
 
-/// Writes an event.
+/// Writes an event, and its row of the audit.
 pub(crate) fn record(
     tx: &mut Tx<'_>,
     kind: &'static str,
@@ -30,7 +32,7 @@ pub(crate) fn record(
     payload: &Json,
     stamp: &Stamp,
 ) -> Done<()> {
-    let payload = payload.to_string();
+    let text = payload.to_string();
     // On PostgreSQL ids are given out before the commit. Who reads waits for those who hold this lock, and so never passes over one that comes late.
     let sql = match tx {
         Tx::Sqlite(_) => "INSERT INTO events (kind, repository, payload, identity, at, request_id) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -40,8 +42,8 @@ pub(crate) fn record(
              SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($6 AS TEXT) FROM numbered"
         }
     };
-    tx.execute(sql, values![kind, repository, &payload, &stamp.identity, stamp.at, stamp.request_id.as_deref()])?;
-    Ok(())
+    tx.execute(sql, values![kind, repository, &text, &stamp.identity, stamp.at, stamp.request_id.as_deref()])?;
+    access::note(tx, kind, repository, payload, stamp)
 }
 
 /// Queues a job.
@@ -167,6 +169,7 @@ fn claim(tx: &mut Tx<'_>, kind: &str, now: Timestamp, lease_until: Timestamp, li
 
 fn event(row: &Row<'_>) -> Done<Event> {
     let repository = row.opt_text(2)?.map(|_| row.repository(2)).transpose()?;
-    let stamp = Stamp { identity: row.text(4)?, at: row.time(5)?, request_id: row.opt_text(6)? };
+    let (identity, at, request_id) = (row.text(4)?, row.time(5)?, row.opt_text(6)?);
+    let stamp = Stamp { identity, at, request_id, origin: Origin::default() };
     Ok(Event { id: row.int(0)?, kind: row.text(1)?, repository, payload: row.text(3)?, stamp })
 }

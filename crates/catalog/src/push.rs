@@ -8,10 +8,12 @@ use std::sync::Arc;
 use larder_oci::{Digest, EdgeKind, Reference};
 use serde_json::json;
 
+use crate::access;
 use crate::engine::{Done, Fault, Kind, Row, Tx, Value, values};
+use crate::import::ImportedManifest;
 use crate::keys::{self, DigestKey};
 use crate::lookup::{self, Hold};
-use crate::model::{Condition, PutManifest, PutManifestOutcome, Sparse};
+use crate::model::{Condition, NewEdge, PutManifest, PutManifestOutcome, Sparse};
 use crate::outbox;
 use crate::tags::{self, Place};
 use crate::{Catalog, Error, Result};
@@ -34,6 +36,20 @@ impl Catalog {
         }
         self.engine().write(Kind::Shrink, move |tx| put(tx, &push)).await
     }
+}
+
+/// The same for a manifest that another registry took before: what is wrong with it marks it and is answered, nothing is refused.
+pub(crate) fn take_over(tx: &mut Tx<'_>, push: &PutManifest) -> Done<ImportedManifest> {
+    let repository = lookup::repository(tx, &push.repository, Hold::Share)?;
+    let known = look(tx, repository.unwrap_or(0), push)?;
+    let false_sizes = false_sizes(push, &known);
+    let (missing, _) = absent(push, &known);
+    let wrong = missing.iter().copied().chain(false_sizes.iter().map(|(child, ..)| *child)).collect();
+    let created = match store(tx, push, repository, &known, wrong, None)? {
+        PutManifestOutcome::Stored { created, .. } => created,
+        _ => false,
+    };
+    Ok(ImportedManifest { created, missing, false_sizes })
 }
 
 /// What the repository knows of a digest that a manifest names.
@@ -143,14 +159,18 @@ fn stored_size(kind: EdgeKind, facts: &Facts) -> Option<u64> {
 }
 
 fn false_size(push: &PutManifest, known: &Known) -> Option<PutManifestOutcome> {
-    push.edges.iter().find_map(|edge| {
-        let actual = stored_size(edge.kind, known.get(&edge.child)?)?;
-        (actual != edge.size).then_some(PutManifestOutcome::SizeMismatch {
-            child: edge.child,
-            stated: edge.size,
-            actual,
-        })
-    })
+    let (child, stated, actual) = push.edges.iter().find_map(|edge| falsehood(edge, known))?;
+    Some(PutManifestOutcome::SizeMismatch { child, stated, actual })
+}
+
+fn false_sizes(push: &PutManifest, known: &Known) -> Vec<(Digest, u64, u64)> {
+    push.edges.iter().filter_map(|edge| falsehood(edge, known)).collect()
+}
+
+/// What an edge states and what is stored, where they differ.
+fn falsehood(edge: &NewEdge, known: &Known) -> Option<(Digest, u64, u64)> {
+    let actual = stored_size(edge.kind, known.get(&edge.child)?)?;
+    (actual != edge.size).then_some((edge.child, edge.size, actual))
 }
 
 /// Required targets that are absent, and whether the push is refused for them: what was taken from this repository lately always is.
@@ -177,10 +197,10 @@ fn store(
     missing: Vec<Digest>,
     observed: Option<Option<Digest>>,
 ) -> Done<PutManifestOutcome> {
-    let repository = match looked_at {
-        Some(id) => id,
+    let (repository, made) = match looked_at {
+        Some(id) => (id, false),
         None => match lookup::ensure_repository(tx, &push.repository, &push.stamp)? {
-            (id, true) => id,
+            (id, true) => (id, true),
             (_, false) => return Err(Fault::Conflict("the repository was made while it was looked at")),
         },
     };
@@ -204,6 +224,9 @@ fn store(
     let moved = move_tags(tx, repository, own, push, observed)?;
     for job in &push.jobs {
         outbox::enqueue(tx, job)?;
+    }
+    if made {
+        access::repository_made(tx, repository, &push.repository, &push.stamp)?;
     }
     let missing = if push.sparse == Sparse::Accept { Vec::new() } else { missing };
     Ok(PutManifestOutcome::Stored { created, missing, moved })

@@ -3,18 +3,61 @@
 use larder_oci::RepositoryName;
 use serde_json::json;
 
+use crate::access;
 use crate::engine::{Done, Kind, Tx, unreadable, values};
 use crate::lookup::{self, Hold};
+use crate::model::access::{RepositoryChange, RepositoryFacts};
 use crate::model::{Page, RepositoryFilter, RepositorySummary, Stamp};
 use crate::outbox;
-use crate::page::{names, page};
+use crate::page::page;
+use crate::visibility::names;
 use crate::{Catalog, Result};
 
 impl Catalog {
     /// Makes an empty repository. Answers `false` when it is there already.
     pub async fn create_repository(&self, repository: &RepositoryName, stamp: Stamp) -> Result<bool> {
         let name = repository.clone();
-        self.engine().write(Kind::Grow, move |tx| Ok(lookup::ensure_repository(tx, &name, &stamp)?.1)).await
+        let work = move |tx: &mut Tx<'_>| {
+            let (id, made) = lookup::ensure_repository(tx, &name, &stamp)?;
+            if made {
+                access::repository_made(tx, id, &name, &stamp)?;
+            }
+            Ok(made)
+        };
+        self.engine().write(Kind::Grow, work).await
+    }
+
+    /// Changes who may see a repository, or what is said about it. Answers `false` when there is none.
+    pub async fn set_repository(
+        &self,
+        repository: &RepositoryName,
+        change: RepositoryChange,
+        stamp: Stamp,
+    ) -> Result<bool> {
+        let name = repository.clone();
+        let work = move |tx: &mut Tx<'_>| {
+            let sql = "UPDATE repositories SET public = COALESCE($1, public), description = COALESCE($2, description) WHERE name = $3";
+            let found = tx.execute(sql, values![change.public, change.description.as_deref(), &name])? > 0;
+            if found {
+                let payload = json!({ "public": change.public, "described": change.description.is_some() });
+                access::changed(tx, outbox::REPOSITORY_CHANGED, Some(&name), &payload, &stamp)?;
+            }
+            Ok(found)
+        };
+        self.engine().write(Kind::Shrink, work).await
+    }
+
+    /// What decisions need to know of a repository: one look into an index.
+    pub async fn repository_facts(&self, repository: &RepositoryName) -> Result<Option<RepositoryFacts>> {
+        let name = repository.clone();
+        let sql = "SELECT public, description, created_at, created_by FROM repositories WHERE name = $1";
+        let work = move |tx: &mut Tx<'_>| {
+            tx.row(sql, values![&name], |row| {
+                let (public, description) = (row.flag(0)?, row.text(1)?);
+                Ok(RepositoryFacts { public, description, created: row.time(2)?, created_by: row.opt_text(3)? })
+            })
+        };
+        self.engine().read(Kind::Read, work).await
     }
 
     /// Removes a repository with everything in it. The history of its tags stays until it is pruned; blobs that were its members are looked at by the
@@ -74,10 +117,9 @@ impl Catalog {
 }
 
 fn summary(tx: &mut Tx<'_>, name: &RepositoryName) -> Done<Option<RepositorySummary>> {
-    let sql = "SELECT id, created_at FROM repositories WHERE name = $1";
-    let Some((id, created)) = tx.row(sql, values![name], |row| Ok((row.int(0)?, row.time(1)?)))? else {
-        return Ok(None);
-    };
+    let sql = "SELECT id, created_at, public, description FROM repositories WHERE name = $1";
+    let facts = tx.row(sql, values![name], |row| Ok((row.int(0)?, row.time(1)?, row.flag(2)?, row.text(3)?)))?;
+    let Some((id, created, public, description)) = facts else { return Ok(None) };
     let sql = "SELECT (SELECT COUNT(*) FROM tags WHERE repository_id = $1),
                  (SELECT COUNT(*) FROM manifests WHERE repository_id = $1),
                  (SELECT COUNT(*) FROM manifests WHERE repository_id = $1 AND incomplete = 1),
@@ -87,12 +129,14 @@ fn summary(tx: &mut Tx<'_>, name: &RepositoryName) -> Done<Option<RepositorySumm
     tx.row(sql, values![id], |row| {
         let (tags, manifests, incomplete) = (row.size(0)?, row.size(1)?, row.size(2)?);
         let size = row.size(3)?.saturating_add(row.size(4)?);
-        Ok(RepositorySummary { name: name.clone(), created, tags, manifests, incomplete, size })
+        let (name, description) = (name.clone(), description.clone());
+        Ok(RepositorySummary { name, created, tags, manifests, incomplete, size, public, description })
     })
 }
 
 /// Set by set, so that its memory does not grow with the repository (**Invariant 9**).
 fn remove(tx: &mut Tx<'_>, name: &RepositoryName, stamp: &Stamp, lease_until: jiff::Timestamp) -> Done<bool> {
+    access::repository_going(tx)?;
     let Some(id) = lookup::repository(tx, name, Hold::Own)? else { return Ok(false) };
     if let Tx::Postgres(session) = tx {
         // Bytes of manifests go with their last row: nobody may add one meanwhile.
@@ -119,8 +163,9 @@ fn remove(tx: &mut Tx<'_>, name: &RepositoryName, stamp: &Stamp, lease_until: ji
     tx.execute(sql, values![lease_until, id])?;
     tx.execute("DELETE FROM memberships WHERE repository_id = $1", values![id])?;
     tx.execute("DELETE FROM leases WHERE repository_id = $1", values![id])?;
-    tx.execute("DELETE FROM repositories WHERE id = $1", values![id])?;
     outbox::record(tx, outbox::REPOSITORY_DELETED, Some(name), &json!({}), stamp)?;
+    access::repository_removed(tx, id, name, stamp)?;
+    tx.execute("DELETE FROM repositories WHERE id = $1", values![id])?;
     Ok(true)
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::engine::{Done, Fault, Kind, Row, Tx, values};
 use crate::keys;
 use crate::lookup::{self, Hold};
-use crate::model::{DeleteOutcome, Page, Stamp, TagEvent, TagRow};
+use crate::model::{DeleteOutcome, Origin, Page, Stamp, TagEvent, TagRow};
 use crate::outbox;
 use crate::page::page;
 use crate::{Catalog, Result};
@@ -242,6 +242,11 @@ fn event(row: &Row<'_>) -> Done<TagEvent> {
         from: row.opt_digest(2)?,
         to: row.opt_digest(3)?,
         how: row.text(4)?,
-        stamp: Stamp { identity: row.text(5)?, at: row.time(6)?, request_id: row.opt_text(7)? },
+        stamp: Stamp {
+            identity: row.text(5)?,
+            at: row.time(6)?,
+            request_id: row.opt_text(7)?,
+            origin: Origin::default(),
+        },
     })
 }

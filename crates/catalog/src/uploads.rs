@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use larder_oci::{RepositoryName, UploadId};
 
 use crate::engine::{Done, Kind, Row, Tx, unreadable, values};
+use crate::import;
 use crate::keys;
 use crate::leases;
 use crate::model::{Page, Upload};
@@ -41,11 +42,12 @@ impl Catalog {
         self.engine().read(Kind::Read, move |tx| tx.row(sql, values![&id.as_bytes()[..], &repository], read)).await
     }
 
-    /// For each id, whether a session is registered. Orphan removal asks this before it asks for keys.
+    /// For each id, whether a session is registered: of an upload, or of a tree that is being taken over. Orphan removal asks this before it asks for keys.
     pub async fn uploads_exist(&self, ids: &[UploadId]) -> Result<Vec<bool>> {
         let ids = ids.to_vec();
         let work = move |tx: &mut Tx<'_>| {
-            ids.iter().map(|id| tx.any("SELECT 1 FROM uploads WHERE id = $1", values![&id.as_bytes()[..]])).collect()
+            let upload = |tx: &mut Tx<'_>, id: &UploadId| tx.any("SELECT 1 FROM uploads WHERE id = $1", values![&id.as_bytes()[..]]);
+            ids.iter().map(|id| Ok(upload(tx, id)? || import::has_session(tx, id)?)).collect()
         };
         self.engine().read(Kind::Snapshot, work).await
     }

@@ -117,7 +117,7 @@ impl Catalog {
     }
 }
 
-fn blob_row(row: &Row<'_>) -> Done<BlobRow> {
+pub(crate) fn blob_row(row: &Row<'_>) -> Done<BlobRow> {
     let state = match row.int(4)? {
         LIVE => BlobState::Live,
         SUPERSEDED => BlobState::Superseded,

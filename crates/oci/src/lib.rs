@@ -4,6 +4,7 @@
 //! digest or a range a second time. The crate knows nothing of storage, SQL, HTTP frameworks or
 //! tokio: values in, values out.
 
+pub mod action;
 pub mod descriptor;
 pub mod digest;
 pub mod error_code;
@@ -12,6 +13,7 @@ pub mod media_type;
 pub mod name;
 pub mod operation;
 pub mod parse_error;
+pub mod pattern;
 pub mod range;
 pub mod reference;
 pub mod scope;
@@ -21,6 +23,7 @@ pub mod upload_id;
 
 mod document;
 
+pub use self::action::{Action, Actions};
 pub use self::descriptor::{Descriptor, Platform};
 pub use self::digest::{Algorithm, Digest};
 pub use self::error_code::ErrorCode;
@@ -28,6 +31,7 @@ pub use self::manifest::{Edge, EdgeKind, ManifestError, ManifestKind, ParsedMani
 pub use self::name::RepositoryName;
 pub use self::operation::{Catalog, ErrorBody, ErrorEntry, ReferrersIndex, TagList};
 pub use self::parse_error::ParseError;
+pub use self::pattern::RepositoryPattern;
 pub use self::range::{ByteRanges, RangeOutcome, Span, UploadRange, upload_range};
 pub use self::reference::{ImageReference, Reference};
 pub use self::scope::{ResourceScope, Scopes};

@@ -50,6 +50,12 @@ pub enum ParseError {
     /// Not the name or the number of an edge kind.
     #[error("unknown edge kind \"{0}\"")]
     EdgeKind(String),
+    /// Not an action's name.
+    #[error("unknown action \"{0}\": use pull, push, delete, tag-move or admin")]
+    Action(String),
+    /// Not a pattern of repository names.
+    #[error("invalid repository pattern \"{0}\"")]
+    Pattern(String),
 }
 
 /// The text as it may stand between quotes in a message: at most [`SHOWN`] characters, and none that

@@ -14,7 +14,7 @@ impl Registry {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<()> {
-        self.permit_write(actor, Action::Delete, repository)?;
+        self.permit_write(actor, Action::Delete, repository).await?;
         let stamp = self.stamp(actor);
         let absent = || Error::ManifestUnknown { repository: repository.clone(), reference: reference.to_string() };
         let (digest, outcome) = match reference {
@@ -33,7 +33,7 @@ impl Registry {
 
     /// Takes a blob out of a repository; other repositories keep theirs.
     pub async fn delete_blob(&self, actor: &Actor, repository: &RepositoryName, digest: &Digest) -> Result<()> {
-        self.permit_write(actor, Action::Delete, repository)?;
+        self.permit_write(actor, Action::Delete, repository).await?;
         match self.inner.catalog.delete_blob(repository, digest, self.stamp(actor)).await? {
             DeleteOutcome::Deleted => Ok(()),
             DeleteOutcome::Absent => Err(unknown(repository, digest)),
@@ -41,7 +41,7 @@ impl Registry {
         }
     }
 
-    /// Points a tag at a manifest that the repository holds already.
+    /// Points a tag at a manifest that the repository holds already. Whoever may push may, and whoever may only move tags.
     pub async fn move_tag(
         &self,
         actor: &Actor,
@@ -49,7 +49,10 @@ impl Registry {
         tag: &Tag,
         to: &Reference,
     ) -> Result<Digest> {
-        self.permit_write(actor, Action::Push, repository)?;
+        if !self.may(actor, Action::TagMove, repository).await? {
+            self.permit(actor, Action::Push, repository).await?;
+        }
+        self.writable()?;
         let absent = || Error::ManifestUnknown { repository: repository.clone(), reference: to.to_string() };
         let target = self.inner.catalog.manifest(repository, to, false).await?.ok_or_else(absent)?;
         let moved = self.inner.catalog.put_tag(repository, tag, &target.digest, "retag", self.stamp(actor)).await?;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use larder_catalog::model::RepositoryFilter;
 use larder_oci::{Descriptor, Digest, RepositoryName, Tag};
 
 use crate::{Action, Actor, Error, Page, PageRequest, Registry, Result, TagEvent, TagRow};
@@ -10,7 +9,7 @@ use crate::{Action, Actor, Error, Page, PageRequest, Registry, Result, TagEvent,
 impl Registry {
     /// The tags of a repository, bytewise in order.
     pub async fn tags(&self, actor: &Actor, repository: &RepositoryName, page: &PageRequest) -> Result<Page<Tag>> {
-        self.permit(actor, Action::Pull, repository)?;
+        self.permit(actor, Action::Pull, repository).await?;
         let tags = self.inner.catalog.tags(repository, page.after.as_deref(), page.limit).await?;
         tags.ok_or_else(|| Error::RepositoryUnknown(repository.clone()))
     }
@@ -22,7 +21,7 @@ impl Registry {
         repository: &RepositoryName,
         page: &PageRequest,
     ) -> Result<Page<TagRow>> {
-        self.permit(actor, Action::Pull, repository)?;
+        self.permit(actor, Action::Pull, repository).await?;
         let rows = self.inner.catalog.tag_rows(repository, page.after.as_deref(), page.limit).await?;
         rows.ok_or_else(|| Error::RepositoryUnknown(repository.clone()))
     }
@@ -36,16 +35,15 @@ impl Registry {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Page<TagEvent>> {
-        self.permit(actor, Action::Pull, repository)?;
+        self.permit(actor, Action::Pull, repository).await?;
         Ok(self.inner.catalog.tag_history(repository, tag, before, limit).await?)
     }
 
     /// The repositories that the actor may see, in order of their names.
     pub async fn repositories(&self, actor: &Actor, page: &PageRequest) -> Result<Page<RepositoryName>> {
-        if !actor.may_list() {
-            return Err(Error::Denied);
-        }
-        Ok(self.inner.catalog.repositories(&RepositoryFilter::All, page.after.as_deref(), page.limit).await?)
+        self.serves_clients()?;
+        let filter = actor.filter().ok_or(Error::Denied)?;
+        Ok(self.inner.catalog.repositories(&filter, page.after.as_deref(), page.limit).await?)
     }
 
     /// The manifests that refer to `subject`, whether it exists or not. `after` is the last digest of the page before.
@@ -57,7 +55,7 @@ impl Registry {
         artifact_type: Option<&str>,
         page: &PageRequest,
     ) -> Result<Page<Descriptor>> {
-        self.permit(actor, Action::Pull, repository)?;
+        self.permit(actor, Action::Pull, repository).await?;
         let after: Option<Digest> = page.after.as_deref().and_then(|after| after.parse().ok());
         let catalog = &self.inner.catalog;
         let rows = catalog.referrers(repository, subject, artifact_type, after.as_ref(), page.limit).await?;

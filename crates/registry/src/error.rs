@@ -118,6 +118,31 @@ pub enum Error {
     /// A repository of this name is there already.
     #[error("repository {0} exists already")]
     RepositoryExists(RepositoryName),
+    /// It is not there, and a push does not make it (`repositories.create_on_push`).
+    #[error("repository {0} does not exist, and pushes do not make it here: `larder repo create {0}` does")]
+    NotMade(RepositoryName),
+    /// There is no tree of another registry in this folder.
+    #[error("there is no tree of registry:2 there: name the folder that has docker/registry/v2 in it")]
+    NoTree,
+    /// A tree is to be released that no import came to the end of.
+    #[error("this tree was not taken over: import it first")]
+    NotTakenOver,
+    /// A folder of the tree cannot be read, so nobody knows what is in it.
+    #[error("a folder of the old registry cannot be read or removed: {}", .0.kind())]
+    TreeUnreadable(#[source] std::io::Error),
+    /// The tree's files cannot be linked, and there is no room for copies.
+    #[error("the old registry's files cannot be linked ({why}), and copies need {needed} bytes where {available} are free")]
+    NoRoomToCopy {
+        /// Bytes that are not here yet.
+        needed: u64,
+        /// Bytes that may be used.
+        available: u64,
+        /// Why they cannot be linked.
+        why: String,
+    },
+    /// Another registry's images are being taken over: clients have to wait.
+    #[error("the images of the registry before this one are being taken over: try again soon")]
+    TakingOver,
     /// The server takes no writes.
     #[error("this registry is read-only")]
     ReadOnly,
@@ -154,7 +179,9 @@ impl Error {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Denied => ErrorCode::Denied,
-            Self::RepositoryUnknown(_) => ErrorCode::NameUnknown,
+            Self::RepositoryUnknown(_) | Self::NotMade(_) | Self::NoTree | Self::NotTakenOver => {
+                ErrorCode::NameUnknown
+            }
             Self::ManifestUnknown { .. } => ErrorCode::ManifestUnknown,
             Self::BlobUnknown { .. } => ErrorCode::BlobUnknown,
             Self::UploadUnknown(_) => ErrorCode::BlobUploadUnknown,
@@ -168,9 +195,12 @@ impl Error {
             Self::SizeInvalid { .. } => ErrorCode::SizeInvalid,
             Self::TargetsUnknown(_) => ErrorCode::ManifestBlobUnknown,
             Self::InUse { .. } | Self::ReadOnly => ErrorCode::Unsupported,
-            Self::StorageFull => ErrorCode::StorageFull,
-            Self::CatalogBehind | Self::TooMuchWrong { .. } => ErrorCode::Unavailable,
-            Self::StrangeStore(_) | Self::Store(_) | Self::Catalog(_) | Self::Internal(_) => ErrorCode::Unknown,
+            Self::StorageFull | Self::NoRoomToCopy { .. } => ErrorCode::StorageFull,
+            Self::CatalogBehind | Self::TooMuchWrong { .. } | Self::TakingOver | Self::TreeUnreadable(_) => ErrorCode::Unavailable,
+            Self::StrangeStore(_)
+            | Self::Store(_)
+            | Self::Catalog(_)
+            | Self::Internal(_) => ErrorCode::Unknown,
         }
     }
 
@@ -187,7 +217,7 @@ impl Error {
     /// Machine-readable facts for the error body; `null` when there are none.
     pub fn detail(&self) -> Value {
         match self {
-            Self::RepositoryUnknown(name) | Self::RepositoryExists(name) => json!({ "name": name.as_str() }),
+            Self::RepositoryUnknown(name) | Self::RepositoryExists(name) | Self::NotMade(name) => json!({ "name": name.as_str() }),
             Self::ManifestUnknown { repository, reference } => {
                 json!({ "name": repository.as_str(), "reference": reference })
             }
@@ -212,6 +242,7 @@ impl Error {
             Self::PreconditionFailed { current } => {
                 json!({ "current": current.map(|digest| digest.to_string()) })
             }
+            Self::NoRoomToCopy { needed, available, .. } => json!({ "needed": needed, "available": available }),
             Self::TooMuchWrong { bad, looked_at } => json!({ "bad": bad, "looked_at": looked_at }),
             Self::Denied
             | Self::UploadUnknown(_)
@@ -219,12 +250,27 @@ impl Error {
             | Self::ReadOnly
             | Self::StorageFull
             | Self::CatalogBehind
+            | Self::TakingOver
+            | Self::NoTree
+            | Self::NotTakenOver
+            | Self::TreeUnreadable(_)
             | Self::StrangeStore(_)
             | Self::Store(_)
             | Self::Catalog(_)
             | Self::Internal(_) => Value::Null,
         }
     }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 impl From<blobs::Error> for Error {

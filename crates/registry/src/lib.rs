@@ -8,6 +8,7 @@ mod clock;
 mod delete;
 mod discovery;
 mod error;
+mod import;
 mod orphans;
 mod pull;
 mod push;
@@ -21,15 +22,20 @@ mod upload;
 mod usage;
 mod verify;
 
-pub use actor::{Action, Actor, Rights};
+pub use actor::{Actor, Judge, Rights, Verdict, Visible};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
+pub use import::{
+    Broken, BrokenKind, Hashed, ImportOptions, ImportProgress, ImportReport, KeptTag, OldTree, Released, Told, Written,
+};
 pub use larder_blobs::BlobStream;
+pub use larder_catalog::model::access::RepositoryChange;
 pub use larder_catalog::model::{AffectedTag, Page, RepositorySummary, TagEvent, TagRow, UsageTotals};
+pub use larder_oci::{Action, Actions};
 pub use pull::{BlobHead, Manifest, ManifestHead, OpenBlob};
 pub use push::{Condition, ManifestPush, ManifestPushed};
 pub use registry::{PageRequest, Readiness, Registry, Statistics};
-pub use settings::{Reserve, Settings, Sparse};
+pub use settings::{CreateOnPush, Reserve, Settings, Sparse};
 pub use sweep::{SweepProgress, SweepReport};
 pub use upload::{BodyStream, Mount, UploadBody, UploadStatus};
 pub use usage::Usage;

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use jiff::Timestamp;
 use larder_blobs::{self as blobs, BlobKey, BlobObject, BlobStream};
-use larder_catalog::model::MemberBlob;
+use larder_catalog::model::{BlobRow, BlobState, MemberBlob};
 use larder_oci::{Digest, Reference, RepositoryName};
 
 use crate::clock::after;
+use crate::import::checked;
 use crate::{Action, Actor, Error, Registry, Result};
 
 /// Pulls noted between two flushes; more are dropped, for the time of a pull is a hint.
@@ -55,12 +56,21 @@ pub struct OpenBlob {
     /// Its length in bytes.
     pub size: u64,
     object: Arc<dyn BlobObject>,
+    /// Set while nobody has hashed these bytes since they were taken over from another registry's tree.
+    unverified: Option<(Registry, Arc<BlobRow>)>,
 }
 
 impl OpenBlob {
     /// The bytes of `range`, lazily.
+    ///
+    /// Bytes that nobody has hashed yet are hashed while they are read whole, and the last piece is withheld if they are wrong (behaviour §7).
     pub fn stream(&self, range: Range<u64>) -> BlobStream {
-        self.object.read(range)
+        match &self.unverified {
+            Some((registry, row)) if range == (0..self.size) => {
+                checked(registry.clone(), BlobRow::clone(row), self.object.read(range))
+            }
+            _ => self.object.read(range),
+        }
     }
 }
 
@@ -108,13 +118,20 @@ impl Registry {
         let member = self.member(actor, repository, digest).await?;
         let key = BlobKey::from_stored(member.blob.key.clone());
         match self.inner.store.open(&key, member.blob.size).await {
-            Ok(object) => Ok(OpenBlob { digest: *digest, size: member.blob.size, object }),
+            Ok(object) => Ok(self.open_blob(member, object)),
             Err(error @ (blobs::Error::Absent(_) | blobs::Error::WrongLength { .. })) => {
                 // A newer upload may have taken the digest over between the look-up and the open.
                 self.reopen(actor, repository, digest, &key, error).await
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn open_blob(&self, member: MemberBlob, object: Arc<dyn BlobObject>) -> OpenBlob {
+        let MemberBlob { blob, verified, .. } = member;
+        let (digest, size) = (blob.digest, blob.size);
+        let row = (!verified).then(|| Arc::new(BlobRow { id: 0, blob, state: BlobState::Live }));
+        OpenBlob { digest, size, object, unverified: row.map(|row| (self.clone(), row)) }
     }
 
     async fn reopen(
@@ -130,13 +147,13 @@ impl Registry {
             self.damaged(digest, &error);
             return Err(unknown(repository, digest));
         }
-        let key = BlobKey::from_stored(member.blob.key);
+        let key = BlobKey::from_stored(member.blob.key.clone());
         let object = self.inner.store.open(&key, member.blob.size).await?;
-        Ok(OpenBlob { digest: *digest, size: member.blob.size, object })
+        Ok(self.open_blob(member, object))
     }
 
     async fn member(&self, actor: &Actor, repository: &RepositoryName, digest: &Digest) -> Result<MemberBlob> {
-        self.permit(actor, Action::Pull, repository)?;
+        self.permit(actor, Action::Pull, repository).await?;
         let member = self.inner.catalog.member_blob(repository, digest, actor.identity()).await?;
         member.ok_or_else(|| unknown(repository, digest))
     }
@@ -181,7 +198,7 @@ impl Registry {
         reference: &Reference,
         with_bytes: bool,
     ) -> Result<larder_catalog::model::Manifest> {
-        self.permit(actor, Action::Pull, repository)?;
+        self.permit(actor, Action::Pull, repository).await?;
         let row = self.inner.catalog.manifest(repository, reference, with_bytes).await?;
         row.ok_or_else(|| Error::ManifestUnknown { repository: repository.clone(), reference: reference.to_string() })
     }

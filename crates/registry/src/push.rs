@@ -50,7 +50,8 @@ impl Registry {
         repository: &RepositoryName,
         push: ManifestPush,
     ) -> Result<ManifestPushed> {
-        self.permit_write(actor, Action::Push, repository)?;
+        self.permit_write(actor, Action::Push, repository).await?;
+        self.may_begin(repository).await?;
         let digest = address(&push.reference, &push.bytes)?;
         let manifest = ParsedManifest::parse(&push.bytes, push.content_type.as_deref())?;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
@@ -125,13 +126,13 @@ fn tags_of(push: &ManifestPush) -> Vec<Tag> {
     tags
 }
 
-fn annotations_of(manifest: &ParsedManifest) -> Option<String> {
+pub(crate) fn annotations_of(manifest: &ParsedManifest) -> Option<String> {
     let annotations = &manifest.annotations;
     (!annotations.is_empty()).then(|| serde_json::to_string(annotations).expect("a map of strings is JSON"))
 }
 
 /// One edge for each (kind, target); a subject and layers that live elsewhere need not be here (behaviour §3).
-fn edges_of(manifest: &ParsedManifest) -> Vec<NewEdge> {
+pub(crate) fn edges_of(manifest: &ParsedManifest) -> Vec<NewEdge> {
     let mut edges: HashMap<(EdgeKind, Digest), NewEdge> = HashMap::new();
     for Edge { kind, descriptor } in manifest.edges() {
         let elsewhere = !descriptor.urls.is_empty() || media_type::is_foreign_layer(&descriptor.media_type);

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use larder_blobs::{BlobStore, StoreMarker};
 use larder_catalog::Catalog;
 use larder_catalog::model::Stamp;
-use larder_oci::{Digest, RepositoryName};
+use larder_oci::{Action, Actions, Digest, RepositoryName};
 
 use crate::clock::after;
 use crate::session::Sessions;
-use crate::{Action, Actor, Clock, Error, Result, Settings};
+use crate::{Actor, Clock, CreateOnPush, Error, Result, Settings, Verdict};
 
 /// A registry. Cheap to clone; all clones are the same one.
 #[derive(Clone)]
@@ -31,6 +31,10 @@ pub(crate) struct Inner {
     /// Pulls since the last flush; bounded, because a repository's manifests are.
     pub pulls: Mutex<HashMap<(RepositoryName, Digest), Timestamp>>,
     pub counters: Counters,
+    /// One import at a time.
+    pub importing: tokio::sync::Mutex<()>,
+    /// Whether clients are to wait until a tree is taken over.
+    pub closed_to_clients: AtomicBool,
 }
 
 /// What the domain counts about itself.
@@ -75,12 +79,14 @@ pub struct Readiness {
     pub store: bool,
     /// Free space is above the reserve.
     pub space: bool,
+    /// No tree of another registry is being taken over.
+    pub taken_over: bool,
 }
 
 impl Readiness {
     /// Whether pushes can be taken.
     pub fn is_ready(&self) -> bool {
-        self.catalog && self.store && self.space
+        self.catalog && self.store && self.space && self.taken_over
     }
 }
 
@@ -123,6 +129,8 @@ impl Registry {
             behind: AtomicBool::new(behind),
             pulls: Mutex::default(),
             counters: Counters::default(),
+            importing: tokio::sync::Mutex::default(),
+            closed_to_clients: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -159,7 +167,12 @@ impl Registry {
         if let Err(error) = &store {
             tracing::warn!(%error, "the store takes no writes");
         }
-        Readiness { catalog: catalog.is_ok(), store: store.is_ok(), space: self.room_for(0).await.unwrap_or(false) }
+        Readiness {
+            catalog: catalog.is_ok(),
+            store: store.is_ok(),
+            space: self.room_for(0).await.unwrap_or(false),
+            taken_over: self.serves_clients().is_ok(),
+        }
     }
 
     /// Figures about the registry.
@@ -197,14 +210,59 @@ impl Registry {
         Ok(())
     }
 
-    pub(crate) fn permit(&self, actor: &Actor, action: Action, repository: &RepositoryName) -> Result<()> {
-        if actor.may(action, repository) { Ok(()) } else { Err(Error::Denied) }
+    /// Whether `actor` may do `action` in `repository`: by his grants, or because anybody may pull what is public. Where he may not, the answer is
+    /// the same whether the repository exists or not (**Invariant 13**).
+    pub async fn may(&self, actor: &Actor, action: Action, repository: &RepositoryName) -> Result<bool> {
+        match actor.verdict(action, repository) {
+            Verdict::Allowed => Ok(true),
+            Verdict::Denied => Ok(false),
+            Verdict::Silent if action != Action::Pull => Ok(false),
+            Verdict::Silent => {
+                let facts = self.inner.catalog.repository_facts(repository).await?;
+                Ok(facts.is_some_and(|facts| facts.public))
+            }
+        }
+    }
+
+    /// Everything that `actor` may do in `repository`: what a token for it can grant.
+    pub async fn allowed(&self, actor: &Actor, repository: &RepositoryName) -> Result<Actions> {
+        let mut allowed = Actions::EMPTY;
+        for action in Action::ALL {
+            if self.may(actor, action, repository).await? {
+                allowed = allowed.with(action);
+            }
+        }
+        Ok(allowed)
+    }
+
+    pub(crate) async fn permit(&self, actor: &Actor, action: Action, repository: &RepositoryName) -> Result<()> {
+        self.serves_clients()?;
+        if self.may(actor, action, repository).await? { Ok(()) } else { Err(Error::Denied) }
     }
 
     /// Like [`permit`](Self::permit), for what changes something.
-    pub(crate) fn permit_write(&self, actor: &Actor, action: Action, repository: &RepositoryName) -> Result<()> {
-        self.permit(actor, action, repository)?;
+    pub(crate) async fn permit_write(&self, actor: &Actor, action: Action, repository: &RepositoryName) -> Result<()> {
+        self.permit(actor, action, repository).await?;
         self.writable()
+    }
+
+    /// Whether a push may bring this repository into being, or need not (`repositories.create_on_push`).
+    pub(crate) async fn may_begin(&self, repository: &RepositoryName) -> Result<()> {
+        let begins = match &self.inner.settings.create_on_push {
+            CreateOnPush::Always => true,
+            CreateOnPush::Never => false,
+            CreateOnPush::Within(patterns) => patterns.iter().any(|pattern| pattern.matches(repository)),
+        };
+        if begins || self.inner.catalog.repository_exists(repository).await? {
+            Ok(())
+        } else {
+            Err(Error::NotMade(repository.clone()))
+        }
+    }
+
+    /// Like [`operator`](Self::operator), but accounts do not count: only who is on this machine and owns the data folder.
+    pub(crate) fn owner(&self, actor: &Actor) -> Result<()> {
+        if actor.owns_the_folder() { Ok(()) } else { Err(Error::Denied) }
     }
 
     pub(crate) fn operator(&self, actor: &Actor) -> Result<()> {
@@ -232,6 +290,7 @@ impl Registry {
             identity: actor.identity().to_owned(),
             at: self.now(),
             request_id: actor.request_id().map(str::to_owned),
+            origin: actor.origin().clone(),
         }
     }
 

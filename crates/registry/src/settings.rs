@@ -1,8 +1,10 @@
 //! What the domain can be told; meanings and defaults are those of the behaviour document.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use larder_catalog::model::Sparse;
+use larder_oci::RepositoryPattern;
 
 /// The domain's settings.
 #[derive(Clone, Debug)]
@@ -19,6 +21,10 @@ pub struct Settings {
     pub checkpoint_bytes: u64,
     /// Refuse every write (`serve --read-only`).
     pub read_only: bool,
+    /// `repositories.create_on_push`: whether a push makes a repository that is not there.
+    pub create_on_push: CreateOnPush,
+    /// A folder for the journals of imports; none are written without.
+    pub journals: Option<PathBuf>,
     /// How long what the sweep or the quarantine took is remembered, so that a manifest which names it is refused.
     pub taken_memory: Duration,
 }
@@ -33,9 +39,22 @@ impl Default for Settings {
             reserve: Reserve::default(),
             checkpoint_bytes: 256 << 20,
             read_only: false,
+            create_on_push: CreateOnPush::Always,
+            journals: None,
             taken_memory: 7 * DAY,
         }
     }
+}
+
+/// Whether a push makes a repository that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreateOnPush {
+    /// It does.
+    Always,
+    /// It does not: repositories are made beforehand.
+    Never,
+    /// Where one of these matches the name.
+    Within(Vec<RepositoryPattern>),
 }
 
 /// Free space to keep: the smaller of a share and a number of bytes.

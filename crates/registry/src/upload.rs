@@ -5,7 +5,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use larder_blobs::{BlobUpload, Checkpoint};
-use larder_catalog::model::{Blob, CommitBlob, MountSource, RepositoryFilter, Upload};
+use larder_catalog::model::{Blob, CommitBlob, MountSource, Upload};
 use larder_oci::{Algorithm, Digest, RepositoryName, UploadId, UploadRange};
 use std::sync::atomic::Ordering;
 use tokio::task::JoinHandle;
@@ -66,7 +66,8 @@ impl Registry {
         repository: &RepositoryName,
         algorithm: Option<Algorithm>,
     ) -> Result<UploadStatus> {
-        self.permit_write(actor, Action::Push, repository)?;
+        self.permit_write(actor, Action::Push, repository).await?;
+        self.may_begin(repository).await?;
         if !self.room_for(0).await? {
             return Err(Error::StorageFull);
         }
@@ -94,13 +95,12 @@ impl Registry {
         digest: &Digest,
         from: Option<&RepositoryName>,
     ) -> Result<Mount> {
-        self.permit_write(actor, Action::Push, repository)?;
+        self.permit_write(actor, Action::Push, repository).await?;
+        self.may_begin(repository).await?;
         let source = match from {
-            Some(from) if actor.may(Action::Pull, from) => Some(MountSource::Repository(from.clone())),
+            Some(from) if self.may(actor, Action::Pull, from).await? => Some(MountSource::Repository(from.clone())),
             Some(_) => None,
-            None => {
-                actor.may_list().then_some(MountSource::Any { filter: RepositoryFilter::All, limit: MOUNT_CANDIDATES })
-            }
+            None => actor.filter().map(|filter| MountSource::Any { filter, limit: MOUNT_CANDIDATES }),
         };
         if let Some(source) = source
             && let Some(blob) = self.inner.catalog.mount_candidate(digest, &source).await?
@@ -231,7 +231,7 @@ impl Registry {
 
     /// The session's row, if it is this actor's and of this repository; anything else is unknown (CVE-2026-32589).
     async fn session(&self, actor: &Actor, repository: &RepositoryName, id: &UploadId) -> Result<Upload> {
-        self.permit(actor, Action::Push, repository)?;
+        self.permit(actor, Action::Push, repository).await?;
         let upload = self.inner.catalog.upload(repository, id).await?;
         upload.filter(|upload| upload.identity == actor.identity()).ok_or(Error::UploadUnknown(*id))
     }

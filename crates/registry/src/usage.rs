@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Actor, Registry, Result, UsageTotals};
+use crate::{Actor, OldTree, Registry, Result, UsageTotals};
 
 /// Numbers and bytes by the reason they are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,12 +15,16 @@ pub struct Usage {
     pub leaving: Counted,
     /// Blobs set aside because they were found wrong.
     pub quarantined: Counted,
+    /// Of the live ones, blobs that were taken over from another registry's tree and that nobody has hashed yet.
+    pub unverified: Counted,
     /// Manifests; their bytes are in the catalog.
     pub manifests: Counted,
     /// Open upload sessions and their durable bytes.
     pub uploads: Counted,
     /// What waits for the sweep.
     pub queue: Queue,
+    /// Trees of another registry that were taken over and are still there.
+    pub old_trees: Vec<OldTree>,
     /// Free bytes of the store, where it has such a thing.
     pub available: Option<u64>,
     /// Its whole size in bytes.
@@ -28,7 +32,7 @@ pub struct Usage {
 }
 
 /// How many, and how many bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counted {
     /// How many.
     pub count: u64,
@@ -62,9 +66,11 @@ impl Registry {
             unreferenced: totals.unreferenced.into(),
             leaving: totals.leaving.into(),
             quarantined: totals.quarantined.into(),
+            unverified: self.inner.catalog.unverified_totals().await?.into(),
             manifests: totals.manifests.into(),
             uploads: totals.uploads.into(),
             queue: Queue { waiting: totals.queue.0, due: totals.queue.1 },
+            old_trees: self.old_trees().await?,
             available: space.map(|space| space.available),
             total: space.map(|space| space.total),
         })

@@ -187,7 +187,7 @@ impl Registry {
         Ok(())
     }
 
-    async fn set_aside(&self, actor: &Actor, key: &str, kind: FindingKind) -> Result<bool> {
+    pub(crate) async fn set_aside(&self, actor: &Actor, key: &str, kind: FindingKind) -> Result<bool> {
         let stamp = self.stamp(actor);
         if kind == FindingKind::Missing {
             return Ok(self.inner.catalog.forget_missing_blob(key, stamp).await?);
@@ -293,7 +293,7 @@ impl Registry {
         Ok(())
     }
 
-    async fn affected(&self, digest: &Digest) -> Result<Vec<String>> {
+    pub(crate) async fn affected(&self, digest: &Digest) -> Result<Vec<String>> {
         let affected = self.inner.catalog.affected_tags(digest, AFFECTED).await?;
         Ok(affected.iter().map(spelt).collect())
     }

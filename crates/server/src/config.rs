@@ -11,6 +11,8 @@ use crate::Admission;
 pub struct Config {
     /// Who is let in while no account exists (behaviour §4).
     pub admission: Admission,
+    /// The realm of a password file's challenge.
+    pub realm: String,
     /// The address that clients use, when a proxy stands in front: an origin such as `https://registry.example`.
     pub public_url: Option<String>,
     /// Proxies whose forwarding headers count (`proxy.trusted`).
@@ -21,6 +23,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// How long after a drain began everything is cut (`drain.timeout`).
     pub drain_timeout: Duration,
+    /// For how long browsers are to come by TLS only, once they came by it (`Strict-Transport-Security`).
+    pub hsts: Option<Duration>,
     /// Limits on connections.
     pub limits: Limits,
     /// The version that `/api/v1/version` tells.
@@ -31,12 +35,14 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             admission: Admission::Loopback,
+            realm: "Larder".to_owned(),
             public_url: None,
             proxy_trusted: Vec::new(),
             // What containerd reads at most when it resolves a name; more could be pushed but not pulled.
             manifest_limit: 4 * 1048 * 1048,
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(25),
+            hsts: None,
             limits: Limits::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }

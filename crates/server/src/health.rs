@@ -38,6 +38,7 @@ pub(crate) async fn ready(app: &App) -> Response {
         "catalog": says(|readiness| readiness.catalog),
         "store": says(|readiness| readiness.store),
         "space": says(|readiness| readiness.space),
+        "taken_over": says(|readiness| readiness.taken_over),
     });
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     answer::json(status, "application/json", &body)

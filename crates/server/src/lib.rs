@@ -1,10 +1,13 @@
 //! The HTTP face of the registry: the distribution protocol, the administration API, health and metrics.
 //!
 //! A handler parses, calls one method of [`larder_registry::Registry`] and renders the answer. This crate must not know how bytes are kept,
-//! and holds no SQL; what a request may do is decided from the [`Actor`](larder_registry::Actor) that its [`Admission`] gives it.
+//! and holds no SQL; what a request may do is decided from the [`Actor`](larder_registry::Actor) that it is given by the accounts of [`larder_access::Access`], or by
+//! [`Admission`] while there are none.
 
 mod answer;
 mod api;
+mod authentication;
+mod challenge;
 mod config;
 mod connection;
 mod drain;
@@ -20,6 +23,9 @@ mod request_body;
 mod request_log;
 mod server;
 mod service;
+mod site;
+mod tls;
+mod token_service;
 mod v2;
 mod welcome;
 
@@ -31,4 +37,5 @@ pub use listener::Bound;
 pub use open_state::Admission;
 pub use peer::Peer;
 pub use server::Server;
-pub use service::{Service, service};
+pub use service::{Service, guarded_service, service};
+pub use tls::{ClientCertificate, Tls, TlsError, TlsFiles, TlsPart, Validity};

@@ -12,19 +12,20 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{self, Socket};
+use crate::connection::{self, Accepted};
 use crate::drain::{Drain, Phase};
-use crate::{Peer, Service};
+use crate::{Peer, Service, Tls};
 
 /// First and longest pause after an accept failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A socket that is listening already.
-#[derive(Debug)]
 pub enum Bound {
     /// For clients on the network.
     Tcp(TcpListener),
+    /// For clients on the network, by TLS.
+    Tls(TcpListener, Tls),
     /// The control socket: only the server's own user and root are let in, and they own the data folder (behaviour §7).
     Control(UnixListener),
 }
@@ -37,6 +38,15 @@ impl Bound {
     pub fn tcp(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self::Tcp(TcpListener::from_std(listener)?))
+    }
+
+    /// The same socket for TLS, if it is one for the network.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        match self {
+            Self::Tcp(listener) | Self::Tls(listener, _) => Self::Tls(listener, tls),
+            control @ Self::Control(_) => control,
+        }
     }
 
     /// Makes the control socket, readable by its owner alone. What an earlier server left at `path` is replaced; the caller holds the folder's lock.
@@ -54,13 +64,18 @@ impl Bound {
         Ok(Self::Control(UnixListener::from_std(listener)?))
     }
 
-    async fn accept(&self, number: u64) -> io::Result<Option<(Socket, Peer)>> {
+    async fn accept(&self, number: u64) -> io::Result<Option<(Accepted, Peer)>> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 // An answer of two writes must not wait for the acknowledgement of the first.
                 stream.set_nodelay(true)?;
-                Ok(Some((Socket::Tcp(stream), Peer::tcp(address, number))))
+                Ok(Some((Accepted::Tcp(stream), Peer::tcp(address, number))))
+            }
+            Self::Tls(listener, tls) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Some((Accepted::Tls(stream, tls.clone()), Peer::tcp(address, number).over_tls())))
             }
             Self::Control(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -69,7 +84,7 @@ impl Bound {
                     tracing::warn!(uid, "somebody else tried the control socket");
                     return Ok(None);
                 }
-                Ok(Some((Socket::Unix(stream), Peer::operator().on(number))))
+                Ok(Some((Accepted::Unix(stream), Peer::operator().on(number))))
             }
         }
     }
@@ -102,9 +117,9 @@ impl Door {
                 () = &mut closing => return,
             };
             match accepted {
-                Ok(Some((socket, peer))) => {
+                Ok(Some((accepted, peer))) => {
                     pause = PAUSE;
-                    let connection = connection::serve(socket, peer, self.service.clone(), self.drain.clone());
+                    let connection = connection::serve(accepted, peer, self.service.clone(), self.drain.clone());
                     self.connections.spawn(async move {
                         connection.await;
                         drop(place);

@@ -5,12 +5,13 @@
 
 use std::net::IpAddr;
 
-use http::header::{HOST, ORIGIN};
+use http::header::ORIGIN;
 use http::request::Parts;
 use http::uri::Authority;
 use larder_registry::{Actor, Rights};
 
 use crate::Peer;
+use crate::site::{self, Site};
 
 /// Headers by which a reverse proxy shows itself.
 const FORWARDING: [&str; 7] = [
@@ -23,7 +24,7 @@ const FORWARDING: [&str; 7] = [
     "x-real-ip",
 ];
 
-/// Turns a request into an actor. The seam for accounts: they come with the access crate and replace what stands here.
+/// Turns a request into an actor while no account exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// No account, loopback only: an anonymous who may push, pull, delete and manage repositories.
@@ -67,14 +68,9 @@ impl Refused {
 }
 
 impl Admission {
-    /// Decides who a request is from.
-    pub(crate) fn admit(self, peer: &Peer, head: &Parts, public_url: Option<&str>) -> Result<Actor, Refused> {
-        if peer.is_operator() {
-            return Ok(Actor::operator());
-        }
-        let host = host(head)?;
-        refuse_other_sites(head, host.as_ref(), public_url)?;
-        let local = at_home(peer, head, host.as_ref());
+    /// Decides who a request is from that was not sent by a page of another site.
+    pub(crate) fn admit(self, peer: &Peer, head: &Parts) -> Result<Actor, Refused> {
+        let local = at_home(peer, head, site::host(head)?.as_ref());
         match (self, local) {
             (Self::OpenWrite, _) | (Self::OpenRead | Self::Loopback, Ok(())) => {
                 Ok(Actor::anonymous(Rights::Everything))
@@ -101,37 +97,19 @@ pub(crate) fn is_forwarded(head: &Parts) -> bool {
     FORWARDING.iter().any(|name| head.headers.contains_key(*name))
 }
 
-/// The one host that a request names: in its target, in `Host`, or in both alike.
-fn host(head: &Parts) -> Result<Option<Authority>, Refused> {
-    let mut found: Option<Authority> = head.uri.authority().cloned();
-    let mut lines = 0;
-    for line in head.headers.get_all(HOST) {
-        lines += 1;
-        let named: Authority = line.to_str().ok().and_then(|text| text.parse().ok()).ok_or(Refused::AmbiguousHost)?;
-        if found.as_ref().is_some_and(|found| *found != named) || lines > 1 {
-            return Err(Refused::AmbiguousHost);
-        }
-        found = Some(named);
-    }
-    if found.as_ref().is_some_and(|found| found.as_str().contains('@')) {
-        Err(Refused::AmbiguousHost)
-    } else {
-        Ok(found)
-    }
-}
-
-/// A browser says where a request comes from: other clients send neither header.
-fn refuse_other_sites(head: &Parts, host: Option<&Authority>, public_url: Option<&str>) -> Result<(), Refused> {
-    let own_site = |site: &http::HeaderValue| *site == "same-origin" || *site == "none";
+/// A browser says where a request comes from: other clients send neither header. A page of another site may have nothing done here, whether an
+/// account exists or not: a browser may hold a password for this site (CVE-2019-19025).
+pub(crate) fn refuse_other_sites(head: &Parts, site: &Site) -> Result<(), Refused> {
+    let own_site = |from: &http::HeaderValue| *from == "same-origin" || *from == "none";
     if !head.headers.get_all("sec-fetch-site").iter().all(own_site) {
         return Err(Refused::CrossSite);
     }
+    let named = site::host(head)?;
     let own_origin = |origin: &http::HeaderValue| {
         let Ok(origin) = origin.to_str() else { return false };
-        let public = public_url.is_some_and(|url| url.trim_end_matches('/').eq_ignore_ascii_case(origin));
-        let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-        let same = authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host.as_str()));
-        public || same
+        let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).unwrap_or("");
+        let mut hosts = site.host().into_iter().chain(&named);
+        hosts.any(|host| authority.eq_ignore_ascii_case(host.as_str()))
     };
     if head.headers.get_all(ORIGIN).iter().all(own_origin) { Ok(()) } else { Err(Refused::CrossSite) }
 }
@@ -158,7 +136,8 @@ mod tests {
         }
         let (head, ()) = request.body(()).expect("it is a request").into_parts();
         let peer = Peer::tcp("127.0.0.1:40000".parse().expect("it is an address"), 1);
-        admission.admit(&peer, &head, None)
+        refuse_other_sites(&head, &Site::of(&head, &peer, &crate::Config::default())?)?;
+        admission.admit(&peer, &head)
     }
 
     #[test]
@@ -233,7 +212,6 @@ mod tests {
         let (head, ()) =
             http::Request::get("/v2/").header("host", "localhost").body(()).expect("a request").into_parts();
         let peer = Peer::tcp("192.0.2.1:5".parse().expect("it is an address"), 1);
-        assert_eq!(Admission::Loopback.admit(&peer, &head, None), Err(Refused::Remote));
-        assert!(Admission::Loopback.admit(&Peer::operator(), &head, None).is_ok());
+        assert_eq!(Admission::Loopback.admit(&peer, &head), Err(Refused::Remote));
     }
 }

@@ -13,23 +13,31 @@ pub struct Peer {
     address: Option<SocketAddr>,
     connection: u64,
     operator: bool,
+    encrypted: bool,
 }
 
 impl Peer {
     /// A peer on the network.
     pub fn tcp(address: SocketAddr, connection: u64) -> Self {
-        Self { address: Some(address), connection, operator: false }
+        Self { address: Some(address), connection, ..Self::default() }
     }
 
     /// Whoever owns the data folder: the control socket, and commands that work in-process.
     pub fn operator() -> Self {
-        Self { address: None, connection: 0, operator: true }
+        Self { operator: true, ..Self::default() }
     }
 
     /// The same peer on a numbered connection.
     #[must_use]
     pub fn on(mut self, connection: u64) -> Self {
         self.connection = connection;
+        self
+    }
+
+    /// The same peer over TLS.
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.encrypted = true;
         self
     }
 
@@ -43,9 +51,21 @@ impl Peer {
         self.connection
     }
 
+    /// Whether it speaks TLS to this very server.
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
     /// Whether it owns the data folder.
     pub fn is_operator(&self) -> bool {
         self.operator
+    }
+
+    /// How many trusted proxies in a row the request passed last, if the peer is one of them.
+    pub(crate) fn trusted_hops(&self, headers: &HeaderMap, trusted: &[AddressRange]) -> Option<usize> {
+        let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
+        self.address.filter(|own| is_trusted(own.ip().to_canonical()))?;
+        Some(1 + hops(headers).into_iter().rev().take_while(|hop| is_trusted(*hop)).count())
     }
 
     /// The client's address: the peer's own, or, when the peer is a trusted proxy, the nearest untrusted one that it names (behaviour §4).

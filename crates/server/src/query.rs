@@ -14,7 +14,12 @@ pub(crate) struct Query(Vec<(String, String)>);
 impl Query {
     /// Reads a request's query.
     pub fn of(uri: &Uri) -> Self {
-        let pairs = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty()).take(MAX_PAIRS);
+        Self::of_form(uri.query().unwrap_or(""))
+    }
+
+    /// Reads a form (`application/x-www-form-urlencoded`).
+    pub fn of_form(text: &str) -> Self {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).take(MAX_PAIRS);
         Self(
             pairs
                 .map(|pair| {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use larder_access::Access;
 use larder_registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -13,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::drain::Phase;
 use crate::listener::{Bound, Door};
-use crate::{Config, Drain, Service, service};
+use crate::{Config, Drain, Service, Tls, guarded_service, service};
 
 /// Connections to the control socket and to the metrics' own address. They do not compete with clients: a server with all places taken can still be
 /// looked at and looked after.
@@ -25,12 +26,28 @@ pub struct Server {
     bound: Vec<Bound>,
     metrics: Vec<Bound>,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
 }
 
 impl Server {
-    /// A server that listens nowhere yet.
+    /// A server of a registry without accounts, that listens nowhere yet.
     pub fn new(registry: Registry, config: Config) -> Self {
-        Self { service: service(registry, config), bound: Vec::new(), metrics: Vec::new(), addresses: Vec::new() }
+        Self::of(service(registry, config))
+    }
+
+    /// A server of a registry and its accounts, that listens nowhere yet.
+    pub fn guarded(registry: Registry, access: Access, config: Config) -> Self {
+        Self::of(guarded_service(registry, access, config))
+    }
+
+    fn of(service: Service) -> Self {
+        Self {
+            service,
+            bound: Vec::new(),
+            metrics: Vec::new(),
+            addresses: Vec::new(),
+            tls_addresses: Vec::new(),
+        }
     }
 
     /// Listens on an address; port 0 takes a free one. Answers the address it got.
@@ -42,6 +59,18 @@ impl Server {
         let address = listener.local_addr()?;
         self.bound.push(Bound::Tcp(listener));
         self.addresses.push(address);
+        Ok(address)
+    }
+
+    /// Listens on an address for TLS; port 0 takes a free one. Answers the address it got.
+    ///
+    /// # Errors
+    /// Those of [`listen`](Self::listen).
+    pub async fn listen_tls(&mut self, address: SocketAddr, tls: Tls) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        self.bound.push(Bound::Tls(listener, tls));
+        self.tls_addresses.push(address);
         Ok(address)
     }
 
@@ -68,15 +97,22 @@ impl Server {
 
     /// Takes a socket that is listening already.
     pub fn adopt(&mut self, bound: Bound) {
-        if let Bound::Tcp(listener) = &bound {
-            self.addresses.extend(listener.local_addr());
+        match &bound {
+            Bound::Tcp(listener) => self.addresses.extend(listener.local_addr()),
+            Bound::Tls(listener, _) => self.tls_addresses.extend(listener.local_addr()),
+            Bound::Control(_) => {}
         }
         self.bound.push(bound);
     }
 
-    /// Where clients on the network find it.
+    /// Where clients on the network find it in the clear.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where clients on the network find it by TLS.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 
     /// The handle that ends it.

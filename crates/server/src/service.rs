@@ -11,18 +11,19 @@ use std::time::Instant;
 
 use axum::body::Body;
 use futures::FutureExt;
-use http::header::{CONNECTION, EXPECT, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONNECTION, EXPECT, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{Method, Request, Version};
-use larder_registry::{Actor, Registry};
+use larder_access::Access;
+use larder_registry::Registry;
 use tracing::Instrument;
 
 use crate::answer::{self, Response};
 use crate::metrics::Metrics;
-use crate::open_state::{self, Refused};
+use crate::open_state;
 use crate::request_body::Intake;
 use crate::request_log::Record;
-use crate::{Config, Drain, Peer, api, health, v2, welcome};
+use crate::{Config, Drain, Peer, api, health, token_service, v2, welcome};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -43,6 +44,8 @@ enum Face {
 /// What handlers work with.
 pub(crate) struct App {
     pub registry: Registry,
+    /// The accounts, where this server has any to ask.
+    pub access: Option<Access>,
     pub config: Config,
     pub metrics: Metrics,
     pub drain: Drain,
@@ -61,17 +64,42 @@ pub(crate) struct Asked {
     pub request_id: String,
 }
 
+impl Asked {
+    /// What decides who asks: everything but the body, which is not touched before that (`Expect: 100-continue`).
+    pub fn knock(&self) -> Knock<'_> {
+        Knock { head: &self.head, peer: self.peer, request_id: &self.request_id }
+    }
+}
+
+/// A request at the door.
+#[derive(Clone, Copy)]
+pub(crate) struct Knock<'a> {
+    pub head: &'a Parts,
+    pub peer: Peer,
+    pub request_id: &'a str,
+}
+
 /// An answer, and the class of route that gave it: a label of few values, without names.
 pub(crate) struct Answer {
     pub response: Response,
     pub route: &'static str,
 }
 
-/// Makes a service of a registry.
+/// Makes a service of a registry that has no accounts: the open state holds for ever.
 pub fn service(registry: Registry, config: Config) -> Service {
+    serve(registry, None, config)
+}
+
+/// Makes a service of a registry and its accounts.
+pub fn guarded_service(registry: Registry, access: Access, config: Config) -> Service {
+    serve(registry, Some(access), config)
+}
+
+fn serve(registry: Registry, access: Option<Access>, config: Config) -> Service {
     let drain = Drain::new(config.drain_delay, config.drain_timeout);
     let app = Arc::new(App {
         registry,
+        access,
         config,
         metrics: Metrics::new(),
         drain,
@@ -105,6 +133,10 @@ impl Service {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         finish_headers(&mut response, &request_id);
+        if let Some(hsts) = self.app.config.hsts.filter(|_| peer.is_encrypted()) {
+            let value = answer::header_text(&format!("max-age={}", hsts.as_secs()));
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+        }
         if method == Method::HEAD {
             response = answer::without_body(response);
         }
@@ -131,6 +163,9 @@ impl App {
     async fn route(&self, asked: Asked, face: Face) -> Answer {
         self.tell_about_proxies(&asked);
         let path = asked.head.uri.path();
+        if face == Face::Whole && token_service::is_at(path) {
+            return token_service::answer(self, asked).await;
+        }
         if face == Face::Whole && (path == "/v2" || path.starts_with("/v2/")) {
             return v2::answer(self, asked).await;
         }
@@ -150,12 +185,6 @@ impl App {
             _ => ("other", api::problem::not_found(&asked.request_id)),
         };
         Answer { response, route }
-    }
-
-    /// Who asks, or why he is not let in.
-    pub fn admit(&self, asked: &Asked) -> Result<Actor, Refused> {
-        let actor = self.config.admission.admit(&asked.peer, &asked.head, self.config.public_url.as_deref())?;
-        Ok(actor.in_request(asked.request_id.clone()))
     }
 
     pub async fn metrics_page(&self) -> Response {

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
-use crate::config::{self, Configuration, SettingFlags};
+use crate::config::{self, Configuration, Fate, SettingFlags};
 use crate::context::{Context, Output};
 use crate::outcome::Result;
+use crate::table::write_table;
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -54,16 +56,42 @@ pub fn run(command: ConfigCommand, context: &Context) -> Result {
 fn check(args: CheckArgs, context: &Context) -> Result {
     let what = match &args.file {
         Some(file) => {
-            Configuration::check_file(file)?;
+            let (fates, checked) = Configuration::check_file(file);
+            show_fates(&fates, context)?;
+            checked?;
             file.display().to_string()
         }
         None => {
             let loaded = Configuration::load(&SettingFlags::default(), &config::environment())?;
+            show_fates(loaded.fates(), context)?;
             loaded.file().map_or_else(|| "the environment".to_owned(), |file| file.display().to_string())
         }
     };
     context.note(format_args!("{what} is right."));
     Ok(())
+}
+
+/// What became of each key of `registry:2`.
+fn show_fates(fates: &[Fate], context: &Context) -> Result {
+    if fates.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = fates
+        .iter()
+        .map(|fate| {
+            json!({ "source": fate.source.to_string(), "key": fate.key, "outcome": fate.kind.word(), "meaning": fate.text })
+        })
+        .collect();
+    context.emit_list(&rows, |out| {
+        let cells: Vec<_> = fates
+            .iter()
+            .map(|fate| {
+                let place = fate.source.to_string();
+                vec![place, fate.key.clone(), fate.kind.word().to_owned(), fate.text.clone()]
+            })
+            .collect();
+        write_table(out, &["WHERE", "KEY", "OUTCOME", "MEANING"], &[false; 4], &cells)
+    })
 }
 
 fn print(args: &PrintArgs, context: &Context) -> Result {

@@ -4,6 +4,8 @@ pub mod about;
 mod arrivals;
 pub mod config;
 pub mod copy;
+pub mod import;
+mod import_registry;
 pub mod inspect;
 pub mod pull;
 pub mod push;
@@ -19,6 +21,7 @@ use clap::{Parser, Subcommand};
 use crate::api_client::ApiClient;
 use crate::context::{Context, DataArg, Globals};
 use crate::outcome::Result;
+use crate::protected_files::ReaderArgs;
 use crate::serve::ServeArgs;
 
 /// A container registry for machine-learning teams.
@@ -60,6 +63,9 @@ pub enum Command {
     Verify(upkeep::VerifyArgs),
     /// Show where the bytes are
     Usage(upkeep::UsageArgs),
+    /// Move in from another registry
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Check, show and explain the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -69,6 +75,9 @@ pub enum Command {
     Version,
     /// Not needed here: garbage is collected while the registry runs (for scripts written for `registry:2`)
     GarbageCollect(about::GarbageCollectArgs),
+    /// Read files for a server that gave up root
+    #[command(hide = true)]
+    ReadProtectedFiles(ReaderArgs),
     /// Print the reference of the command line
     #[command(hide = true)]
     MarkdownHelp,
@@ -86,6 +95,7 @@ impl Command {
             Self::Sweep(args) => Some(&args.data),
             Self::Verify(args) => Some(&args.data),
             Self::Usage(args) => Some(&args.data),
+            Self::Import(command) => command.data(),
             _ => None,
         }
     }
@@ -104,10 +114,12 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Sweep(args) => upkeep::sweep(args, context).await,
         Command::Verify(args) => upkeep::verify(args, context).await,
         Command::Usage(args) => upkeep::usage(args, context).await,
+        Command::Import(command) => import::run(command, context).await,
         Command::Config(command) => config::run(command, context),
         Command::Completions(args) => about::completions(&args, context),
         Command::Version => about::version(context),
         Command::GarbageCollect(_) => about::garbage_collect(context),
+        Command::ReadProtectedFiles(args) => crate::protected_files::serve(&args),
         Command::MarkdownHelp => about::markdown_help(context),
         Command::Openapi => about::openapi(context),
     }

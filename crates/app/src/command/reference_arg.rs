@@ -21,7 +21,7 @@ impl ServerAddress {
         context.server().map(Self::read).transpose()
     }
 
-    fn read(server: &str) -> Result<Self> {
+    pub(super) fn read(server: &str) -> Result<Self> {
         let url = server_url(server);
         let wrong = || Failure::usage(format!("`{server}` is no address of a server: write http://localhost:5000"));
         let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;

@@ -62,7 +62,7 @@ pub async fn sweep(args: SweepArgs, context: &Context) -> Result {
     super::closing(outcome, api).await
 }
 
-fn owner_only(failure: Failure) -> Failure {
+pub(super) fn owner_only(failure: Failure) -> Failure {
     if failure.exit() == Exit::NotAllowed { failure.with_hint(OWNER_ONLY) } else { failure }
 }
 
@@ -89,6 +89,7 @@ pub async fn usage(args: UsageArgs, context: &Context) -> Result {
             for (field, meaning) in [
                 ("live", "blobs that are served"),
                 ("unreferenced", "of these, blobs that no manifest names"),
+                ("unverified", "of these, blobs taken over and not hashed yet"),
                 ("leaving", "blobs on their way out"),
                 ("quarantined", "blobs set aside because they were wrong"),
                 ("manifests", "manifests"),
@@ -104,6 +105,17 @@ pub async fn usage(args: UsageArgs, context: &Context) -> Result {
                 "",
                 found["queue"]["due"]
             )?;
+            for tree in found["old_trees"].as_array().into_iter().flatten() {
+                let size = |field: &str| rounded_size(tree[field].as_u64().unwrap_or(0));
+                let path = tree["path"].as_str().unwrap_or_default();
+                writeln!(
+                    out,
+                    "{:>10} {:>12}  files of the old registry in {path}; {} are in nothing else",
+                    tree["files"].to_string(),
+                    size("bytes"),
+                    size("own_bytes"),
+                )?;
+            }
             match (found["available"].as_u64(), found["total"].as_u64()) {
                 (Some(free), Some(total)) => {
                     writeln!(out, "{:>10} {:>12}  free of {}", "", rounded_size(free), rounded_size(total))
@@ -156,10 +168,10 @@ fn verified(out: &mut dyn std::io::Write, report: &Value) -> std::io::Result<()>
 }
 
 /// A line of progress on a terminal, and nothing elsewhere.
-struct Spinner(Option<ProgressBar>);
+pub(super) struct Spinner(Option<ProgressBar>);
 
 impl Spinner {
-    fn of(context: &Context) -> Self {
+    pub(super) fn of(context: &Context) -> Self {
         Self(context.shows_progress().then(|| {
             let bar = ProgressBar::new_spinner();
             bar.enable_steady_tick(Duration::from_millis(120));
@@ -167,13 +179,13 @@ impl Spinner {
         }))
     }
 
-    fn say(&self, text: String) {
+    pub(super) fn say(&self, text: String) {
         if let Some(bar) = &self.0 {
             bar.set_message(text);
         }
     }
 
-    fn finish(&self) {
+    pub(super) fn finish(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }

@@ -20,11 +20,12 @@ use clap::Args;
 use crate::config::environment::read_environment;
 use crate::config::file::{Given, read_file};
 use crate::config::key::{KEYS, key};
-use crate::config::registry2::{DEFAULT_FILE, Registry2File, read_registry2, read_registry2_environment};
+use crate::config::registry2::{DEFAULT_FILES, Registry2, read_registry2};
 
 pub use crate::config::problem::{Problem, Problems, Source};
 pub use crate::config::quantity::{Reserve, parse_size, rounded_size};
 pub use crate::config::reference::{example, print_json, print_text, reference, reference_rows};
+pub use crate::config::registry2::Fate;
 pub use crate::config::value::{Value, local_path};
 
 /// The flags that set a key. They stand on `serve` and on `config print`.
@@ -51,6 +52,9 @@ pub struct SettingFlags {
     /// Serve pulls and refuse every write
     #[arg(long)]
     pub read_only: bool,
+    /// Make an authority and a certificate for TLS, and say how clients come to trust it
+    #[arg(long)]
+    pub tls_self_signed: bool,
 }
 
 impl SettingFlags {
@@ -68,6 +72,7 @@ impl SettingFlags {
         add("public_url", &self.public_url, "--public-url");
         add("listen", &(!self.listen.is_empty()).then(|| self.listen.join(",")), "--listen");
         add("read_only", &self.read_only.then(|| "true".to_owned()), "--read-only");
+        add("tls.self_signed", &self.tls_self_signed.then(|| "true".to_owned()), "--tls-self-signed");
         texts
     }
 }
@@ -81,6 +86,8 @@ pub struct Configuration {
     file: Option<PathBuf>,
     /// What has no effect.
     warnings: Vec<String>,
+    /// What became of the keys of `registry:2`.
+    fates: Vec<Fate>,
 }
 
 /// This process's environment, as far as it is text.
@@ -98,11 +105,11 @@ impl Configuration {
     /// # Errors
     /// Everything that is wrong in any of them.
     pub fn load(flags: &SettingFlags, variables: &[(String, String)]) -> Result<Self, Problems> {
-        Self::load_beside(flags, variables, Path::new(DEFAULT_FILE))
+        Self::load_beside(flags, variables, &DEFAULT_FILES.map(Path::new))
     }
 
-    /// [`load`](Self::load) with another place for the file of `registry:2`.
-    fn load_beside(flags: &SettingFlags, variables: &[(String, String)], old: &Path) -> Result<Self, Problems> {
+    /// [`load`](Self::load) with other places for the file of `registry:2`.
+    fn load_beside(flags: &SettingFlags, variables: &[(String, String)], old: &[&Path]) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let from_flags = read_flags(flags, &mut problems);
         let (from_environment, wrong) = read_environment(variables);
@@ -123,10 +130,10 @@ impl Configuration {
         let mut entries = defaults();
         let stands_in =
             is_registry2 || [&from_flags, &from_environment, &from_file].iter().any(|layer| wants_stand_in(layer));
-        let mut warnings = Vec::new();
+        let (mut warnings, mut fates) = (Vec::new(), Vec::new());
         if stands_in {
             let old = stand_in(named.as_ref().filter(|_| is_registry2), variables, old);
-            warnings = old.warnings;
+            (warnings, fates) = (old.warnings, old.fates);
             problems.extend(old.problems);
             overlay(&mut entries, old.given);
             let switch = key("registry2.stand_in").expect("it stands in the table");
@@ -136,21 +143,22 @@ impl Configuration {
             overlay(&mut entries, layer);
         }
         if problems.is_empty() {
-            Ok(Self { entries, file: named.map(|(file, _)| file), warnings })
+            Ok(Self { entries, file: named.map(|(file, _)| file), warnings, fates })
         } else {
             Err(Problems(problems))
         }
     }
 
-    /// Checks one file alone.
-    pub fn check_file(file: &Path) -> Result<(), Problems> {
+    /// Checks one file alone; answers what became of each of its keys, if it is one of `registry:2`, and what is wrong.
+    pub fn check_file(file: &Path) -> (Vec<Fate>, Result<(), Problems>) {
         let source = Source::Flag("FILE");
-        let problems = if is_registry2_file(file) {
-            read_registry2_file(file, &source).problems
+        let (fates, problems) = if is_registry2_file(file) {
+            let read = read_registry2_file(Some((file, &source)), &[]);
+            (read.fates, read.problems)
         } else {
-            read_named(file, &source).1
+            (Vec::new(), read_named(file, &source).1)
         };
-        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+        (fates, if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) })
     }
 
     /// Every key with its value and source.
@@ -166,6 +174,11 @@ impl Configuration {
     /// What stands in a file and has no effect.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What became of the keys of `registry:2`, in its file and its variables.
+    pub fn fates(&self) -> &[Fate] {
+        &self.fates
     }
 
     /// Where a key's value comes from.
@@ -267,10 +280,11 @@ fn is_registry2_file(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
 }
 
-fn read_registry2_file(file: &Path, source: &Source) -> Registry2File {
+fn read_registry2_file(file: Option<(&Path, &Source)>, variables: &[(String, String)]) -> Registry2 {
+    let Some((file, source)) = file else { return read_registry2(None, variables) };
     match std::fs::read_to_string(file) {
-        Ok(text) => read_registry2(&file.display().to_string(), &text),
-        Err(error) => Registry2File { problems: vec![unreadable(file, source, &error)], ..Registry2File::default() },
+        Ok(text) => read_registry2(Some((&file.display().to_string(), &text)), variables),
+        Err(error) => Registry2 { problems: vec![unreadable(file, source, &error)], ..Registry2::default() },
     }
 }
 
@@ -278,15 +292,15 @@ fn wants_stand_in(layer: &[Given]) -> bool {
     layer.iter().any(|given| given.key.path == "registry2.stand_in" && given.value == Value::Switch(true))
 }
 
-/// The defaults of a stand-in for `registry:2`, then its file, then its variables.
-fn stand_in(named: Option<&(PathBuf, Source)>, variables: &[(String, String)], default: &Path) -> Registry2File {
-    let mut old = match named {
-        // The image's command names this file; it need not be there.
-        Some((file, _)) if file == default && !file.exists() => Registry2File::default(),
-        Some((file, source)) => read_registry2_file(file, source),
-        None if default.exists() => read_registry2_file(default, &Source::StandIn),
-        None => Registry2File::default(),
+/// The defaults of a stand-in for `registry:2`, then its file with its variables laid over it.
+fn stand_in(named: Option<&(PathBuf, Source)>, variables: &[(String, String)], defaults: &[&Path]) -> Registry2 {
+    let file = match named {
+        // The images' commands name these files; they need not be there.
+        Some((file, _)) if defaults.contains(&file.as_path()) && !file.exists() => None,
+        Some((file, source)) => Some((file.as_path(), source)),
+        None => defaults.iter().find(|file| file.exists()).map(|file| (*file, &Source::StandIn)),
     };
+    let mut old = read_registry2_file(file, variables);
     let mut given: Vec<Given> = [("data", "/var/lib/registry"), ("listen", "0.0.0.0:5000")]
         .into_iter()
         .filter_map(|(path, text)| {
@@ -294,12 +308,8 @@ fn stand_in(named: Option<&(PathBuf, Source)>, variables: &[(String, String)], d
             Some(Given { key, value: key.kind.read_text(text).ok()?, source: Source::StandIn })
         })
         .collect();
-    let from_variables = read_registry2_environment(variables);
     given.append(&mut old.given);
-    given.extend(from_variables.given);
     old.given = given;
-    old.problems.extend(from_variables.problems);
-    old.warnings.extend(from_variables.warnings);
     old
 }
 
@@ -357,7 +367,8 @@ mod tests {
         let environment = variables(&[("LARDER_REGISTRY2__STAND_IN", "true"), ("LARDER_LISTEN", "127.0.0.1:1")]);
         let (_folder, absent) = file("");
         let absent = absent.with_file_name("config.yml");
-        let loaded = Configuration::load_beside(&SettingFlags::default(), &environment, &absent).expect("it is right");
+        let loaded =
+            Configuration::load_beside(&SettingFlags::default(), &environment, &[&absent]).expect("it is right");
         assert_eq!(loaded.text("data"), Some("/var/lib/registry"));
         assert_eq!(loaded.source("data"), &Source::StandIn);
         assert_eq!(loaded.list("listen"), ["127.0.0.1:1"]);
@@ -365,7 +376,8 @@ mod tests {
         std::fs::write(&absent, "http:\n  addr: :80\nstorage:\n  filesystem:\n    rootdirectory: /old\n")
             .expect("it can be written");
         let environment = variables(&[("LARDER_REGISTRY2__STAND_IN", "true")]);
-        let loaded = Configuration::load_beside(&SettingFlags::default(), &environment, &absent).expect("it is right");
+        let loaded =
+            Configuration::load_beside(&SettingFlags::default(), &environment, &[&absent]).expect("it is right");
         assert_eq!((loaded.text("data"), loaded.list("listen")), (Some("/old"), &["0.0.0.0:80".to_owned()][..]));
     }
 }

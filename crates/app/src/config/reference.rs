@@ -103,7 +103,10 @@ pub fn print_json(configuration: &Configuration) -> serde_json::Value {
 /// A value as it may be shown: what could hold a password is masked.
 fn shown(entry: &Given) -> Value {
     match &entry.value {
-        Value::Text(text) if entry.key.secret => Value::Text(masked_url(text)),
+        Value::Text(text) if entry.key.secret && text.contains(':') && entry.key.path.ends_with(".url") => {
+            Value::Text(masked_url(text))
+        }
+        Value::Text(_) if entry.key.secret => Value::Text(MASK.to_owned()),
         other => other.clone(),
     }
 }
@@ -195,6 +198,18 @@ mod tests {
             "postgres://larder:********@db/larder?sslpassword=********"
         );
         assert_eq!(masked_url("sqlite:"), "sqlite:");
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let environment: Vec<(String, String)> = KEYS
+            .iter()
+            .filter(|key| key.secret && !key.path.ends_with(".url"))
+            .map(|key| (key.variable(), "planted".to_owned()))
+            .collect();
+        let configuration = Configuration::load(&SettingFlags::default(), &environment).expect("they are right");
+        let printed = format!("{}{}", print_text(&configuration), print_json(&configuration));
+        assert!(printed.contains(MASK) && !printed.contains("planted"), "{printed}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use larder_oci::RepositoryPattern;
 use serde_json::json;
 use toml::de::DeValue;
 
@@ -14,6 +15,16 @@ use crate::config::quantity::{Reserve, duration_text, parse_duration, parse_size
 pub enum Kind {
     /// A file or folder.
     Path,
+    /// A file, or none.
+    File,
+    /// Several files.
+    Files,
+    /// Any text, or none.
+    Text,
+    /// Several words.
+    Words,
+    /// Patterns of repository names.
+    Patterns,
     /// `http://…` or `https://…`.
     HttpUrl,
     /// Where the catalog is.
@@ -69,6 +80,12 @@ impl Kind {
         match self {
             Self::Path if text.is_empty() => Err("a path is needed".to_owned()),
             Self::Path => Ok(Value::Text(text.to_owned())),
+            Self::File | Self::Text => optional(text, |text| Ok(Value::Text(text.to_owned()))),
+            Self::Files | Self::Words => list(text, |item| Ok(item.to_owned())),
+            Self::Patterns => list(text, |item| match item.parse::<RepositoryPattern>() {
+                Ok(_) => Ok(item.to_owned()),
+                Err(error) => Err(error.to_string()),
+            }),
             Self::HttpUrl => optional(text, http_url),
             Self::CatalogUrl => catalog_url(text),
             Self::BlobsUrl => blobs_url(text),
@@ -113,7 +130,7 @@ impl Kind {
             (Self::Switch | Self::Number(..), other) => {
                 Err(format!("expected {}, found {}", self.noun(), other.type_str()))
             }
-            (Self::Addresses | Self::Ranges, DeValue::Array(items)) => {
+            (kind, DeValue::Array(items)) if kind.is_list() => {
                 let texts: Option<Vec<&str>> = items.iter().map(|item| item.get_ref().as_str()).collect();
                 let texts = texts.ok_or_else(|| format!("expected {}", self.noun()))?;
                 self.read_text(&texts.join(","))
@@ -123,10 +140,19 @@ impl Kind {
         }
     }
 
+    fn is_list(self) -> bool {
+        matches!(self, Self::Addresses | Self::Ranges | Self::Files | Self::Words | Self::Patterns)
+    }
+
     /// What the reference calls it.
     pub fn noun(self) -> String {
         match self {
             Self::Path => "a path".to_owned(),
+            Self::File => "a path".to_owned(),
+            Self::Files => "a list of paths".to_owned(),
+            Self::Text => "a text".to_owned(),
+            Self::Words => "a list of words".to_owned(),
+            Self::Patterns => "a list of patterns such as `team/**`".to_owned(),
             Self::HttpUrl => "a URL".to_owned(),
             Self::CatalogUrl => "`sqlite:` or `sqlite:FILE`".to_owned(),
             Self::BlobsUrl => "`file:` or `file:DIR`".to_owned(),

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
-use larder_server::{Bound, Server};
+use larder_server::{Bound, Server, Tls};
 use listenfd::ListenFd;
 
 use crate::config::{Configuration, Source};
@@ -27,18 +27,7 @@ pub fn refuse_unmeant(configuration: &Configuration, activated: &[TcpListener]) 
     if configuration.text("access.open") != Some("no") {
         return Ok(());
     }
-    let mut addresses = Vec::new();
-    for socket in activated {
-        addresses.push(socket.local_addr()?);
-    }
-    if activated.is_empty() {
-        for text in configuration.list("listen") {
-            addresses.extend(resolve(text)?);
-        }
-    }
-    let Some(beyond) = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback()) else {
-        return Ok(());
-    };
+    let Some(beyond) = beyond_loopback(configuration, activated)? else { return Ok(()) };
     let stands_in = configuration.switch("registry2.stand_in");
     let remedy = if stands_in {
         "Start the container with  -e LARDER_ACCESS__OPEN=write  to let everyone who can reach it pull, push, delete and manage \
@@ -53,18 +42,73 @@ pub fn refuse_unmeant(configuration: &Configuration, activated: &[TcpListener]) 
         .with_hint(remedy))
 }
 
-/// Listens everywhere that was asked for. A default address that the machine lacks is skipped.
-pub async fn listen(server: &mut Server, configuration: &Configuration, activated: Vec<TcpListener>) -> Result {
+/// The first address that another machine could reach.
+fn beyond_loopback(configuration: &Configuration, activated: &[TcpListener]) -> Result<Option<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for socket in activated {
+        addresses.push(socket.local_addr()?);
+    }
+    if activated.is_empty() {
+        for text in configuration.list("listen").iter().chain(configuration.list("tls.listen")) {
+            addresses.extend(resolve(text)?);
+        }
+    }
+    Ok(addresses.into_iter().find(|address| !address.ip().to_canonical().is_loopback()))
+}
+
+/// Says what crosses the network in the clear, or refuses it (`tls.required`). A proxy that speaks TLS before this server is known by `public_url`.
+pub fn look_at_plain(server: &Server, configuration: &Configuration) -> Result {
+    let plain = server.addresses().iter().find(|address| !address.ip().to_canonical().is_loopback());
+    let Some(address) = plain else { return Ok(()) };
+    if configuration.switch("tls.required") {
+        return Err(Failure::usage(format!(
+            "{address} can be reached from other machines in the clear, and tls.required is set"
+        ))
+        .with_hint("Set tls.certificate and tls.key, or listen on loopback there and speak TLS at tls.listen."));
+    }
+    if !configuration.text("public_url").is_some_and(|url| url.starts_with("https://")) {
+        tracing::warn!(
+            "{address} speaks plain HTTP: passwords and content cross the network in the clear, and clients on other machines have to be told to \
+             accept that. Set tls.certificate and tls.key, start with --tls-self-signed, or put a proxy with TLS before it and set public_url"
+        );
+    }
+    Ok(())
+}
+
+/// Listens everywhere that was asked for, by TLS where there is a certificate: at `tls.listen` if that is set, else everywhere. A default address
+/// that the machine lacks is skipped.
+pub async fn listen(
+    server: &mut Server,
+    configuration: &Configuration,
+    activated: Vec<TcpListener>,
+    tls: Option<Tls>,
+) -> Result {
+    let apart = configuration.list("tls.listen");
     if !activated.is_empty() {
+        let mut secure = Vec::new();
+        for text in apart {
+            secure.extend(resolve(text)?.into_iter().map(|address| address.port()));
+        }
         for socket in activated {
-            server.adopt(Bound::tcp(socket)?);
+            let speaks_tls = apart.is_empty() || secure.contains(&socket.local_addr()?.port());
+            let bound = Bound::tcp(socket)?;
+            server.adopt(match &tls {
+                Some(tls) if speaks_tls => bound.with_tls(tls.clone()),
+                _ => bound,
+            });
         }
         return Ok(());
     }
     let is_default = configuration.source("listen") == &Source::Default;
-    for text in configuration.list("listen") {
+    let plain = tls.is_none() || !apart.is_empty();
+    let listeners = configuration.list("listen").iter().map(|text| (text, if plain { None } else { tls.clone() }));
+    for (text, tls) in listeners.chain(apart.iter().map(|text| (text, tls.clone()))) {
         for address in resolve(text)? {
-            match server.listen(address).await {
+            let bound = match tls.clone() {
+                Some(tls) => server.listen_tls(address, tls).await,
+                None => server.listen(address).await,
+            };
+            match bound {
                 Ok(_) => {}
                 Err(error) if is_default && lacks_family(&error) => {
                     tracing::info!(%address, "this machine lacks the address; it is skipped");
@@ -73,7 +117,7 @@ pub async fn listen(server: &mut Server, configuration: &Configuration, activate
             }
         }
     }
-    if server.addresses().is_empty() {
+    if server.addresses().is_empty() && server.tls_addresses().is_empty() {
         return Err(
             Failure::failed("this machine has none of the default addresses").with_hint("Name one with --listen.")
         );

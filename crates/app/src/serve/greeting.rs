@@ -4,21 +4,47 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use larder_server::Server;
 use serde_json::json;
 
 use crate::config::Configuration;
 use crate::context::Context;
 use crate::outcome::Result;
+use crate::serve::self_signed;
 
-/// Prints where the data is, the addresses, and how to push.
-pub fn greet(context: &Context, configuration: &Configuration, root: &Path, addresses: &[SocketAddr]) -> Result {
-    let urls: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
-    let facts =
-        json!({ "data": root, "addresses": urls, "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") });
+/// Prints where the data is, the addresses, how to push, and how clients come to trust an `authority` of our own.
+pub fn greet(
+    context: &Context,
+    configuration: &Configuration,
+    root: &Path,
+    server: &Server,
+    authority: Option<&Path>,
+) -> Result {
+    let plain = server.addresses().iter().map(|address| format!("http://{address}"));
+    let urls: Vec<String> =
+        plain.chain(server.tls_addresses().iter().map(|address| format!("https://{address}"))).collect();
+    let facts = json!({
+        "data": root,
+        "addresses": urls,
+        "pid": std::process::id(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "authority": authority,
+    });
     if context.quiet() {
         return Ok(());
     }
-    context.emit(&facts, |out| text(out, configuration, root, &urls, addresses))
+    // Whoever speaks TLS wants it used.
+    let addresses = if server.tls_addresses().is_empty() { server.addresses() } else { server.tls_addresses() };
+    context.emit(&facts, |out| {
+        text(out, configuration, root, &urls, addresses)?;
+        match authority {
+            Some(authority) => {
+                let shown = self_signed::trust(authority, &host(configuration, addresses));
+                write!(out, "\n{shown}")
+            }
+            None => Ok(()),
+        }
+    })
 }
 
 fn text(

@@ -4,6 +4,10 @@ pub mod addresses;
 pub mod data_folder;
 mod greeting;
 mod notify;
+mod password_file;
+mod self_signed;
+mod take_over;
+mod tls;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -20,7 +24,10 @@ use crate::logging;
 use crate::opened::{self, Opened};
 use crate::outcome::{Exit, Failure, Result};
 use crate::privileges::{Standing, become_owner};
+use crate::protected_files::ProtectedFiles;
 use crate::serve::data_folder::{DataFolder, control_socket};
+use crate::serve::password_file::PasswordFile;
+use crate::serve::tls::ServedTls;
 
 /// How long what still runs may take after the server has ended.
 const LAST_BREATH: Duration = Duration::from_secs(2);
@@ -43,9 +50,14 @@ pub fn run(args: ServeArgs, context: &Context) -> Result {
     let configuration = Configuration::load(&flags, &config::environment())?;
     let activated = addresses::activated()?;
     addresses::refuse_unmeant(&configuration, &activated)?;
-    // Before logging, whose exporter has threads of its own.
+    tls::is_configured(&configuration)?;
+    // Before logging, whose exporter has threads of its own. What root alone may read is read through a child from then on.
+    let stands_in = configuration.switch("registry2.stand_in");
+    let mut protected = tls::configured_files(&configuration);
+    protected.extend(password_file::configured_file(&configuration));
+    let files = ProtectedFiles::new(if stands_in { protected } else { Vec::new() });
     let standing = match configuration.text("data") {
-        Some(data) if configuration.switch("registry2.stand_in") => become_owner(Path::new(data), false)?,
+        Some(data) if stands_in => become_owner(Path::new(data), false)?,
         _ => Standing::Unchanged,
     };
     let telemetry = logging::start(&configuration)?;
@@ -58,19 +70,28 @@ pub fn run(args: ServeArgs, context: &Context) -> Result {
         );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(&configuration, activated, context));
+    let outcome = runtime.block_on(serve(&configuration, activated, files, context));
     runtime.shutdown_timeout(LAST_BREATH);
     telemetry.finish();
     outcome
 }
 
-async fn serve(configuration: &Configuration, activated: Vec<TcpListener>, context: &Context) -> Result {
+async fn serve(
+    configuration: &Configuration,
+    activated: Vec<TcpListener>,
+    files: ProtectedFiles,
+    context: &Context,
+) -> Result {
     // Before anything slow, so that an early signal is not the default one.
     let mut signals = Signals::listen()?;
     let folder = DataFolder::take(Path::new(configuration.text("data").unwrap_or("larder-data")))?;
+    let tls = ServedTls::open(configuration, &files, folder.root())?;
+    let password_file = PasswordFile::open(configuration, &files, folder.root())?;
     let Opened { registry, catalog, folder } = opened::open(configuration, folder).await?;
+    let mut old_tree = take_over::begin(configuration, &registry, folder.root()).await?;
     let mut server = Server::new(registry.clone(), server_config(configuration)?);
-    addresses::listen(&mut server, configuration, activated).await?;
+    addresses::listen(&mut server, configuration, activated, tls.as_ref().map(ServedTls::tls)).await?;
+    addresses::look_at_plain(&server, configuration)?;
     let control = control_socket(folder.root());
     server
         .listen_for_control(&control)
@@ -83,19 +104,27 @@ async fn serve(configuration: &Configuration, activated: Vec<TcpListener>, conte
                 .map_err(|error| Failure::failed(format!("metrics.listen: {address}: {error}")))?;
         }
     }
-    if let Err(failure) = greeting::greet(context, configuration, folder.root(), server.addresses()) {
+    let authority = tls.as_ref().and_then(ServedTls::authority);
+    if let Err(failure) = greeting::greet(context, configuration, folder.root(), &server, authority.as_deref()) {
         tracing::debug!(%failure, "nobody reads the greeting");
     }
     notify::notify("READY=1");
 
-    let work = jobs::start(configuration, &registry, &catalog);
+    let mut work = jobs::start(configuration, &registry, &catalog);
+    if let Some(tls) = tls {
+        work.spawn(tls.watch());
+    }
+    if let Some(file) = password_file {
+        work.spawn(file.watch());
+    }
     let drain = server.drain();
     let served = tokio::select! {
         () = server.serve() => Ok(()),
         lost = catalog.fatal() => Err(lost),
+        failure = old_tree.failure() => return Err(failure),
         never = signals.drive(&drain) => match never {},
     };
-    drop(work);
+    drop((work, old_tree));
     // A failure to remove it leaves a socket that nobody answers on; the next server replaces it.
     let _ = std::fs::remove_file(&control);
     match served {
@@ -162,11 +191,14 @@ pub fn server_config(configuration: &Configuration) -> Result<Config> {
             Some("write") => Admission::OpenWrite,
             _ => Admission::Loopback,
         },
+        realm: Config::default().realm,
         public_url: configuration.text("public_url").map(str::to_owned),
         proxy_trusted,
         manifest_limit: number("limits.manifest_bytes"),
         drain_delay: configuration.duration("drain.delay"),
         drain_timeout: configuration.duration("drain.timeout"),
+        hsts: Some(configuration.duration("tls.hsts"))
+            .filter(|hsts| !hsts.is_zero() && !configuration.switch("tls.self_signed")),
         limits: Limits {
             connections: number("limits.connections"),
             header_timeout: configuration.duration("limits.header_timeout"),

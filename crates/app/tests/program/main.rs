@@ -7,3 +7,4 @@ mod serving;
 mod stopping;
 mod tls;
 mod transfers;
+mod unknown_authorities;

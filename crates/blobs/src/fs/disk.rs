@@ -32,6 +32,8 @@ pub(super) enum Call {
     Link,
     Unlink,
     Stat,
+    FileSystemSync,
+    ShareBlocks,
 }
 
 /// The store's folder.
@@ -177,6 +179,23 @@ impl Disk {
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// `syncfs`: everything that was written to this file system, names included. For many files that no descriptor of ours wrote.
+    pub(super) fn sync_file_system(&self) -> Result<()> {
+        self.tap(Call::FileSystemSync, ".")?;
+        retry_on_intr(|| rustix::fs::syncfs(&self.root))
+    }
+
+    /// `FICLONE`: the file gets the blocks of another, which neither can change for the other.
+    pub(super) fn share_blocks(&self, to: impl AsFd, from: impl AsFd) -> Result<()> {
+        self.tap(Call::ShareBlocks, "")?;
+        rustix::fs::ioctl_ficlone(&to, &from)
+    }
+
+    /// What stands before a link from outside the folder.
+    pub(super) fn tap_link(&self, to: &str) -> Result<()> {
+        self.tap(Call::Link, to)
     }
 
     pub(super) fn root(&self) -> &OwnedFd {

@@ -14,6 +14,7 @@
 //! All calls that may wait run on the blocking pool. The module knows nothing of the catalog; the marker is written for whoever
 //! compares the two.
 
+mod adopt;
 mod buffers;
 mod disk;
 mod fault;
@@ -39,6 +40,7 @@ use larder_oci::UploadId;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use self::adopt::Adoptions;
 use self::buffers::Pool;
 use self::disk::{Disk, regular_len};
 use self::fault::{During as _, blocking};
@@ -47,8 +49,8 @@ use self::object::FsObject;
 use self::session::{Sessions, lock};
 use self::upload::FsUpload;
 use crate::{
-    BlobKey, BlobObject, BlobStore, BlobUpload, Checkpoint, Error, Result, Space, StoreMarker, StoredStream,
-    UNANNOUNCED_LIMIT,
+    Adoption, BlobKey, BlobObject, BlobStore, BlobUpload, Checkpoint, Error, Foreign, Result, Space, StoreMarker,
+    StoredStream, UNANNOUNCED_LIMIT,
 };
 
 /// A store in a folder of a local file system. Cheap to clone.
@@ -65,6 +67,7 @@ struct Inner {
     pool: Pool,
     /// Writers of the marker and of the probe.
     marker: Mutex<()>,
+    adoptions: Adoptions,
     unannounced_limit: u64,
 }
 
@@ -92,6 +95,7 @@ impl FsStore {
                 shards: [const { AtomicBool::new(false) }; SHARDS],
                 pool: Pool::default(),
                 marker: Mutex::default(),
+                adoptions: Adoptions::default(),
                 unannounced_limit,
             }),
         })
@@ -164,6 +168,10 @@ impl BlobStore for FsStore {
             inner.sync_existing(&name.shard().path())
         })
         .await
+    }
+
+    async fn adopt(&self, files: Vec<Foreign>, may_copy: bool) -> Result<Vec<Adoption>> {
+        self.with(move |inner| inner.adopt(&files, may_copy)).await
     }
 
     async fn list(&self) -> Result<StoredStream> {

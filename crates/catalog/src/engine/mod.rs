@@ -18,6 +18,7 @@ mod unit;
 mod writer;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -28,6 +29,7 @@ use self::queue::Queue;
 pub(crate) use self::tx::{Row, Tx, Value, dialect, unreadable, values};
 pub(crate) use self::unit::Kind;
 use self::unit::Pending;
+pub(crate) use self::unit::announce;
 use crate::{Error, Result};
 
 /// Why a unit of work did not come to its end.
@@ -74,6 +76,7 @@ pub(crate) struct Engine {
     pub migration_copy: Option<PathBuf>,
     pub is_postgres: bool,
     read_only: bool,
+    changes: Arc<AtomicU64>,
 }
 
 impl Engine {
@@ -86,7 +89,7 @@ impl Engine {
         if self.read_only {
             return Err(Error::ReadOnly);
         }
-        submit(&self.writes, kind, work).await
+        self.submit(&self.writes, kind, work).await
     }
 
     /// Runs `work` on a connection for reading. No read transaction outlives it.
@@ -95,7 +98,22 @@ impl Engine {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Done<T> + Send + 'static,
     {
-        submit(&self.reads, kind, work).await
+        self.submit(&self.reads, kind, work).await
+    }
+
+    /// How many units of this process that [announced](announce) their change were committed.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    async fn submit<T, F>(&self, queue: &Queue, kind: Kind, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Done<T> + Send + 'static,
+    {
+        let (unit, answer) = Pending::new(kind, Arc::clone(&self.changes), work);
+        queue.push(Box::new(unit)).await?;
+        answer.await.unwrap_or(Err(Error::Closed))
     }
 
     /// Takes nothing more, finishes what is queued and ends the threads.
@@ -116,14 +134,4 @@ impl Drop for Engine {
         self.writes.close();
         self.reads.close();
     }
-}
-
-async fn submit<T, F>(queue: &Queue, kind: Kind, work: F) -> Result<T>
-where
-    T: Send + 'static,
-    F: FnMut(&mut Tx<'_>) -> Done<T> + Send + 'static,
-{
-    let (unit, answer) = Pending::new(kind, work);
-    queue.push(Box::new(unit)).await?;
-    answer.await.unwrap_or(Err(Error::Closed))
 }

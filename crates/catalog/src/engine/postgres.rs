@@ -57,7 +57,16 @@ pub(crate) fn open(url: &str, options: &Options, known: &'static [Migration]) ->
     });
     let threads = Mutex::new(threads.collect::<Result<Vec<JoinHandle<()>>>>()?);
     let (writes, reads) = (Arc::clone(&queue), queue);
-    Ok(Engine { writes, reads, threads, health, migration_copy: None, is_postgres: true, read_only: options.read_only })
+    Ok(Engine {
+        writes,
+        reads,
+        threads,
+        health,
+        migration_copy: None,
+        is_postgres: true,
+        read_only: options.read_only,
+        changes: Arc::default(),
+    })
 }
 
 fn prepare(session: &mut Session, options: &Options, known: &'static [Migration]) -> Done<()> {

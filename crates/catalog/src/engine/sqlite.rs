@@ -66,6 +66,7 @@ pub(crate) fn open(path: &Path, options: &Options, known: &'static [Migration]) 
         migration_copy,
         is_postgres: false,
         read_only: false,
+        changes: Arc::default(),
     })
 }
 
@@ -96,6 +97,7 @@ pub(crate) fn open_memory(options: &Options, known: &'static [Migration]) -> Res
         migration_copy: None,
         is_postgres: false,
         read_only: options.read_only,
+        changes: Arc::default(),
     })
 }
 
@@ -112,6 +114,7 @@ fn open_read_only(path: &Path, options: &Options, known: &'static [Migration]) -
         migration_copy: None,
         is_postgres: false,
         read_only: true,
+        changes: Arc::default(),
     })
 }
 

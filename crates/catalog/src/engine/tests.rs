@@ -2,12 +2,15 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
+
+use larder_oci::Actions;
 
 use crate::engine::migrations::{Migration, SQLITE};
 use crate::engine::{Fault, Kind, Tx, sqlite, values};
-use crate::fixture::{Fixture, digest, manifest, name, stamp, tag};
+use crate::fixture::{Fixture, digest, manifest, name, pattern, stamp, tag, visible};
+use crate::model::access::{CreateUser, Effect, NewGrant, NewUser, Subject};
 use crate::model::{Options, PutManifest, RepositoryFilter};
 use crate::{Catalog, Error, Result};
 
@@ -184,17 +187,19 @@ async fn integrity(catalog: &Catalog) -> String {
     catalog.engine().read(Kind::Read, work).await.expect("answered").expect("a verdict")
 }
 
-/// The first step alone, whatever has come since.
-const TODAY: &[Migration] = &[SQLITE[0]];
-const TOMORROW: &[Migration] = &[
-    SQLITE[0],
-    Migration { version: 2, name: "colours", text: "CREATE TABLE colours (id INTEGER PRIMARY KEY) STRICT" },
-];
-const OTHER: &[Migration] = &[Migration { version: 1, name: "catalog", text: "CREATE TABLE meta (key TEXT)" }];
-const BROKEN: &[Migration] = &[
-    SQLITE[0],
-    Migration { version: 2, name: "broken", text: "CREATE TABLE half (id INTEGER); CREATE TABLE meta (key TEXT)" },
-];
+const TODAY: &[Migration] = SQLITE;
+/// The newest step of today, and the first of tomorrow.
+const NEWEST: i64 = SQLITE[SQLITE.len() - 1].version;
+const NEXT: i64 = NEWEST + 1;
+const COLOURS: Migration =
+    Migration { version: NEXT, name: "colours", text: "CREATE TABLE colours (id INTEGER PRIMARY KEY) STRICT" };
+static TOMORROW: LazyLock<Vec<Migration>> = LazyLock::new(|| SQLITE.iter().copied().chain([COLOURS]).collect());
+const HALF: &str = "CREATE TABLE half (id INTEGER); CREATE TABLE meta (key TEXT)";
+static BROKEN: LazyLock<Vec<Migration>> =
+    LazyLock::new(|| SQLITE.iter().copied().chain([Migration { text: HALF, ..COLOURS }]).collect());
+const OTHER: Migration = Migration { version: 1, name: "catalog", text: "CREATE TABLE meta (key TEXT)" };
+static CHANGED: LazyLock<Vec<Migration>> =
+    LazyLock::new(|| [OTHER].into_iter().chain(SQLITE.iter().copied().skip(1)).collect());
 
 fn open(path: &Path, options: &Options, known: &'static [Migration]) -> Result<Catalog> {
     sqlite::open(path, options, known).map(Catalog::over)
@@ -208,21 +213,55 @@ async fn a_catalog_is_copied_before_it_is_migrated_and_refused_by_the_older_prog
     assert_eq!(catalog.migration_copy(), None, "a new one has nothing to copy");
     catalog.put_manifest(manifest("a", 1, vec![], &["t"])).await.expect("pushed");
     catalog.close().await;
-    let catalog = open(&path, &options(), TOMORROW).expect("the newer program opens it");
+    let catalog = open(&path, &options(), &TOMORROW).expect("the newer program opens it");
     let copy = catalog.migration_copy().expect("a copy").to_owned();
-    assert_eq!(copy, folder.path().join("catalog.pre-2.db"));
+    assert_eq!(copy, folder.path().join(format!("catalog.pre-{NEXT}.db")));
     assert_eq!(std::fs::metadata(&copy).expect("the copy").permissions().mode() & 0o777, 0o600);
     catalog.put_manifest(manifest("a", 2, vec![], &["later"])).await.expect("pushed");
     catalog.close().await;
-    let catalog = open(&path, &options(), TOMORROW).expect("it opens again");
+    let catalog = open(&path, &options(), &TOMORROW).expect("it opens again");
     assert_eq!(catalog.migration_copy(), None);
     catalog.close().await;
     let refused = open(&path, &options(), TODAY).expect_err("the older program refuses it");
-    assert!(matches!(refused, Error::Newer { found: 2, known: 1 }), "{refused}");
+    assert!(matches!(refused, Error::Newer { found: NEXT, known: NEWEST }), "{refused}");
     let back = open(&copy, &options(), TODAY).expect("the copy is the way back");
     let tags = back.tags(&name("a"), None, 9).await.expect("listed").expect("the repository");
     assert_eq!(tags.items, [tag("t")]);
     back.close().await;
+}
+
+/// Repositories from before accounts are private, nobody's, and in the lists of whoever is granted them.
+#[tokio::test]
+async fn a_catalog_from_before_accounts_is_brought_up_to_date_with_its_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("catalog.db");
+    let first = SQLITE.split_at(1).0;
+    let catalog = open(&path, &options(), first).expect("a catalog of the first program opens");
+    let sql = "INSERT INTO repositories (name, created_at) VALUES ($1, 0)";
+    let old = move |tx: &mut Tx<'_>| {
+        ["bob/model", "team/model"].into_iter().try_for_each(|name| tx.execute(sql, values![name]).map(drop))
+    };
+    catalog.engine().write(Kind::Grow, old).await.expect("rows of the first program");
+    catalog.close().await;
+    let catalog = on_disk(folder.path()).await;
+    let facts = catalog.repository_facts(&name("bob/model")).await.expect("answered").expect("it is still there");
+    assert_eq!((facts.public, facts.created_by), (false, None));
+    for user in ["admin", "bob"] {
+        let new = NewUser { name: user.to_owned(), ..NewUser::default() };
+        let made = catalog.create_user(new, stamp(1)).await.expect("answered");
+        assert_eq!(matches!(made, CreateUser::NameTaken(_)), user == "bob", "{made:?}");
+    }
+    let grant = NewGrant {
+        subject: Subject::User("carol".to_owned()),
+        actions: Actions::ALL,
+        pattern: pattern("*/model"),
+        effect: Effect::Allow,
+        note: String::new(),
+    };
+    catalog.add_grant(grant, stamp(1)).await.expect("granted");
+    let page = catalog.repositories(&visible(&["*/model"], &["bob/**"]), None, 9).await.expect("listed");
+    assert_eq!(page.items, [name("team/model")]);
+    catalog.close().await;
 }
 
 #[tokio::test]
@@ -230,7 +269,7 @@ async fn a_migration_with_another_text_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("catalog.db");
     open(&path, &options(), TODAY).expect("a new catalog opens").close().await;
-    let refused = open(&path, &options(), OTHER).expect_err("another text");
+    let refused = open(&path, &options(), &CHANGED).expect_err("another text");
     assert!(matches!(refused, Error::MigrationChanged { version: 1, .. }), "{refused}");
 }
 
@@ -239,7 +278,7 @@ async fn a_migration_that_fails_leaves_the_catalog_as_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("catalog.db");
     open(&path, &options(), TODAY).expect("a new catalog opens").close().await;
-    open(&path, &options(), BROKEN).expect_err("a broken step");
+    open(&path, &options(), &BROKEN).expect_err("a broken step");
     let catalog = open(&path, &options(), TODAY).expect("the older program goes on");
     let half = |tx: &mut Tx<'_>| tx.any("SELECT 1 FROM sqlite_master WHERE name = 'half'", values![]);
     assert!(!catalog.engine().read(Kind::Read, half).await.expect("answered"));
@@ -257,7 +296,7 @@ async fn a_catalog_for_reading_takes_no_writes_and_no_migration() {
     assert!(catalog.tags(&name("a"), None, 9).await.expect("listed").is_some());
     assert!(matches!(catalog.check_writable().await, Err(Error::ReadOnly)));
     catalog.close().await;
-    open(&path, &read_only, TOMORROW).expect_err("a step is missing");
+    open(&path, &read_only, &TOMORROW).expect_err("a step is missing");
 }
 
 #[tokio::test]
@@ -368,7 +407,7 @@ async fn a_broken_database_ends_the_catalog() {
     assert_eq!(log, 0, "after the end the file is the catalog");
     let mut bytes = std::fs::read(&path).expect("read");
     // The first pages are the schema and the roots of its tables; what is below them is lost.
-    bytes[64 * 4096..].fill(0xab);
+    bytes[128 * 4096..].fill(0xab);
     std::fs::write(&path, bytes).expect("written");
     let catalog = on_disk(folder.path()).await;
     let mut outcome = Ok(());

@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use larder_oci::{Digest, RepositoryName, Tag};
+use larder_oci::{Digest, RepositoryName, RepositoryPattern, Tag};
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use rusqlite::types::ToSqlOutput;
 
@@ -92,10 +92,15 @@ impl Tx<'_> {
                 while let Some(row) = rows.next()? {
                     all.push(read(&Row::Sqlite(row))?);
                 }
+                #[cfg(test)]
+                super::plans::count(all.len());
                 Ok(all)
             }
             Self::Postgres(session) => {
-                session.query(sql, values)?.iter().map(|row| read(&Row::Postgres(row))).collect()
+                let rows = session.query(sql, values)?;
+                #[cfg(test)]
+                super::plans::count(rows.len());
+                rows.iter().map(|row| read(&Row::Postgres(row))).collect()
             }
         }
     }
@@ -135,6 +140,8 @@ pub(crate) enum Value<'v> {
     Ints(&'v [i64]),
     /// BYTEA[], on PostgreSQL only.
     ManyBytes(&'v [&'v [u8]]),
+    /// TEXT[], on PostgreSQL only.
+    Texts(&'v [&'v str]),
 }
 
 impl From<i64> for Value<'_> {
@@ -216,6 +223,18 @@ impl<'v> From<&'v [&'v [u8]]> for Value<'v> {
     }
 }
 
+impl<'v> From<&'v [&'v str]> for Value<'v> {
+    fn from(value: &'v [&'v str]) -> Self {
+        Self::Texts(value)
+    }
+}
+
+impl<'v> From<&'v RepositoryPattern> for Value<'v> {
+    fn from(value: &'v RepositoryPattern) -> Self {
+        Self::Text(value.as_str())
+    }
+}
+
 impl<'v, T: Into<Value<'v>>> From<Option<T>> for Value<'v> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
@@ -230,7 +249,7 @@ impl rusqlite::ToSql for Value<'_> {
             Self::Int(value) => ValueRef::Integer(*value),
             Self::Text(value) => ValueRef::Text(value.as_bytes()),
             Self::Bytes(value) => ValueRef::Blob(value),
-            Self::Ints(_) | Self::ManyBytes(_) => {
+            Self::Ints(_) | Self::ManyBytes(_) | Self::Texts(_) => {
                 return Err(rusqlite::Error::ToSqlConversionFailure("SQLite has no arrays".into()));
             }
         }))
@@ -246,6 +265,7 @@ impl ToSql for Value<'_> {
             (Self::Bytes(value), &Type::BYTEA) => value.to_sql(ty, out),
             (Self::Ints(value), &Type::INT8_ARRAY) => value.to_sql(ty, out),
             (Self::ManyBytes(value), &Type::BYTEA_ARRAY) => value.to_sql(ty, out),
+            (Self::Texts(value), &Type::TEXT_ARRAY) => value.to_sql(ty, out),
             (value, ty) => Err(format!("{value:?} is not a {ty}").into()),
         }
     }
@@ -310,6 +330,13 @@ impl Row<'_> {
         })
     }
 
+    pub fn opt_bytes(&self, column: usize) -> Result<Option<Vec<u8>>, Fault> {
+        Ok(match self {
+            Self::Sqlite(row) => row.get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
     pub fn time(&self, column: usize) -> Result<Timestamp, Fault> {
         let value = self.int(column)?;
         Timestamp::from_millisecond(value).map_err(|_| unreadable("time", value))
@@ -340,6 +367,18 @@ impl Row<'_> {
     pub fn repository(&self, column: usize) -> Result<RepositoryName, Fault> {
         let text = self.text(column)?;
         text.parse().map_err(|_| unreadable("repository name", text))
+    }
+
+    /// A value that reads from its text.
+    pub fn parsed<T: std::str::FromStr>(&self, column: usize, what: &'static str) -> Result<T, Fault> {
+        let text = self.text(column)?;
+        text.parse().map_err(|_| unreadable(what, text))
+    }
+
+    /// A value that reads from JSON.
+    pub fn json<T: serde::de::DeserializeOwned>(&self, column: usize, what: &'static str) -> Result<T, Fault> {
+        let text = self.text(column)?;
+        serde_json::from_str(&text).map_err(|_| unreadable(what, text))
     }
 
     pub fn tag(&self, column: usize) -> Result<Tag, Fault> {

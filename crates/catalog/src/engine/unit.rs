@@ -1,6 +1,9 @@
 //! A unit of work on its way: what to run, and who waits for the answer.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 
@@ -20,6 +23,17 @@ pub(crate) enum Kind {
     Shrink,
 }
 
+thread_local! {
+    /// Whether the unit that runs on this thread has announced its change.
+    static ANNOUNCED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says from within a unit that what it changes is kept in memory elsewhere: once it is durable, and before its waiter hears so, the engine's counter
+/// of such changes goes up. It does so too when nobody waits any more.
+pub(crate) fn announce() {
+    ANNOUNCED.set(true);
+}
+
 /// A queued unit, whatever it answers.
 pub(super) trait Unit: Send {
     fn kind(&self) -> Kind;
@@ -36,13 +50,15 @@ pub(super) struct Pending<T, F> {
     kind: Kind,
     work: F,
     value: Option<T>,
+    announced: bool,
+    changes: Arc<AtomicU64>,
     waiter: oneshot::Sender<Result<T>>,
 }
 
 impl<T, F: FnMut(&mut Tx<'_>) -> Done<T>> Pending<T, F> {
-    pub fn new(kind: Kind, work: F) -> (Self, oneshot::Receiver<Result<T>>) {
+    pub fn new(kind: Kind, changes: Arc<AtomicU64>, work: F) -> (Self, oneshot::Receiver<Result<T>>) {
         let (waiter, answer) = oneshot::channel();
-        (Self { kind, work, value: None, waiter }, answer)
+        (Self { kind, work, value: None, announced: false, changes, waiter }, answer)
     }
 }
 
@@ -57,15 +73,21 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Done<T> + Send> Unit for Pending<T, F> {
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Done<()> {
         self.value = None;
+        ANNOUNCED.set(false);
         // A panic is this unit's fault alone: the thread and the units beside it go on.
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
+        self.announced |= ANNOUNCED.take();
         self.value =
             Some(outcome.unwrap_or_else(|_| Err(Fault::Error(Error::Database("a unit of work panicked".to_owned()))))?);
         Ok(())
     }
 
     fn answer(self: Box<Self>, verdict: Result<()>) {
-        let Self { value, waiter, .. } = *self;
+        let Self { value, waiter, announced, changes, .. } = *self;
+        // A commit whose answer was lost may have happened: that counts too.
+        if announced {
+            changes.fetch_add(1, Ordering::AcqRel);
+        }
         // Nobody may be waiting any more.
         let _ = waiter.send(verdict.and_then(|()| value.ok_or(Error::Closed)));
     }

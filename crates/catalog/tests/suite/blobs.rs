@@ -5,7 +5,7 @@ use std::slice::from_ref;
 use larder_catalog::model::{Blob, DeleteOutcome, MemberBlob, MountSource, RepositoryFilter};
 use larder_oci::Digest;
 
-use crate::fixture::{Fixture, at, blob, commit, layer, manifest, name, stamp, stamp_of, upload};
+use crate::fixture::{Fixture, at, blob, commit, layer, manifest, name, stamp, stamp_of, upload, visible};
 
 crate::on_every_database!(
     a_commit_makes_blob_membership_and_lease_and_ends_the_session,
@@ -24,7 +24,10 @@ async fn a_commit_makes_blob_membership_and_lease_and_ends_the_session(f: Fixtur
     f.create_upload(session.clone()).await.expect("a session");
     assert!(f.commit_blob(commit(&session, &b, 60)).await.expect("answered"));
     let member = f.member_blob(&name("team/model"), &b.digest, "alice").await.expect("answered");
-    assert_eq!(member, Some(MemberBlob { blob: b.clone(), has_edge: false, leased_until: Some(at(60)) }));
+    assert_eq!(
+        member,
+        Some(MemberBlob { blob: b.clone(), verified: true, has_edge: false, leased_until: Some(at(60)) })
+    );
     let other = f.member_blob(&name("team/model"), &b.digest, "bob").await.expect("answered").expect("a member");
     assert_eq!(other.leased_until, None);
     assert_eq!(f.upload(&name("team/model"), &session.id).await.expect("answered"), None);
@@ -106,7 +109,7 @@ async fn a_mount_needs_membership_in_its_source(f: Fixture) {
 async fn a_mount_from_anywhere_looks_at_the_newest_that_may_be_pulled(f: Fixture) {
     let b = blob(1);
     f.push_blob("private/x", &b, 60).await;
-    let shared = |limit| MountSource::Any { filter: RepositoryFilter::Prefixes(vec!["shared/".to_owned()]), limit };
+    let shared = |limit| MountSource::Any { filter: visible(&["shared/**"], &[]), limit };
     assert_eq!(mount(&f, "to", &b.digest, &shared(100)).await, None);
     f.push_blob("shared/x", &b, 60).await;
     f.push_blob("private/y", &b, 60).await;

@@ -1,14 +1,17 @@
 //! An empty catalog on one of the databases, and short words for what the tests do with it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use larder_catalog::Catalog;
+use larder_catalog::model::access::{Condition as TrustCondition, NewToken, TokenKind, Trust};
 use larder_catalog::model::{
-    Blob, CommitBlob, Condition, NewEdge, Options, PutManifest, PutManifestOutcome, Sparse, Stamp, Upload,
+    Blob, CommitBlob, Condition, NewEdge, Options, Origin, PutManifest, PutManifestOutcome, RepositoryFilter, Sparse,
+    Stamp, Upload,
 };
-use larder_oci::{Algorithm, Digest, EdgeKind, RepositoryName, Tag, UploadId};
+use larder_oci::{Action, Actions, Algorithm, Digest, EdgeKind, RepositoryName, RepositoryPattern, Tag, UploadId};
 
 /// A catalog that is gone with the test.
 pub struct Fixture {
@@ -138,7 +141,50 @@ pub fn stamp(minute: i64) -> Stamp {
 }
 
 pub fn stamp_of(identity: &str, minute: i64) -> Stamp {
-    Stamp { identity: identity.to_owned(), at: at(minute), request_id: Some(format!("request-{minute}")) }
+    let request_id = Some(format!("request-{minute}"));
+    Stamp { identity: identity.to_owned(), at: at(minute), request_id, origin: Origin::default() }
+}
+
+pub fn pattern(text: &str) -> RepositoryPattern {
+    text.parse().expect("a pattern")
+}
+
+/// A token of alice without an end; id and hash follow from the number.
+pub fn token(number: usize, kind: TokenKind) -> NewToken {
+    NewToken {
+        id: format!("t{number}"),
+        hash: [u8::try_from(number).expect("a small number"); 32],
+        kind,
+        owner: "user:alice".to_owned(),
+        name: "laptop".to_owned(),
+        actions: Actions::of(&[Action::Pull, Action::Push]),
+        patterns: vec![pattern("team/**"), pattern("*/x")],
+        parent: (kind == TokenKind::Refresh).then(|| "t0".to_owned()),
+        expires: (kind == TokenKind::Refresh).then(|| at(90)),
+    }
+}
+
+pub fn trust(text: &str) -> Trust {
+    Trust {
+        name: text.to_owned(),
+        issuer: "https://gitlab.example".to_owned(),
+        audience: "larder".to_owned(),
+        conditions: vec![TrustCondition { claim: "namespace_id".to_owned(), values: vec!["7".to_owned()] }],
+        actions: Actions::of(&[Action::Pull]),
+        patterns: vec![pattern("team/**"), pattern("*/ci-*")],
+        single_use: true,
+        max_age: Some(Duration::from_secs(300)),
+        ttl: Duration::from_secs(900),
+        disabled: false,
+        created: at(1),
+        created_by: "alice".to_owned(),
+    }
+}
+
+/// What these patterns allow and deny, without what is public.
+pub fn visible(allow: &[&str], deny: &[&str]) -> RepositoryFilter {
+    let patterns = |texts: &[&str]| texts.iter().map(|text| pattern(text)).collect();
+    RepositoryFilter::Visible { allow: patterns(allow), deny: patterns(deny), public: false }
 }
 
 /// A digest that no other number has.

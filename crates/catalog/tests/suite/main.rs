@@ -2,8 +2,10 @@
 //!
 //! The last needs a server that `LARDER_TEST_POSTGRES` names, and fails without; so it is ignored until it is asked for with `--ignored`.
 
+mod access;
 mod blobs;
 mod fixture;
+mod import;
 mod manifests;
 mod model;
 mod outbox;

@@ -3,7 +3,7 @@
 use larder_catalog::model::{NewEdge, PutManifest, RepositoryFilter};
 use larder_oci::{Digest, EdgeKind};
 
-use crate::fixture::{Fixture, digest, manifest, name, stamp, tag};
+use crate::fixture::{Fixture, digest, manifest, name, stamp, tag, visible};
 
 crate::on_every_database!(
     tags_come_in_the_order_of_bytes_and_go_on_after_any_text,
@@ -72,15 +72,15 @@ async fn repositories_are_filtered_by_ranges_of_names(f: Fixture) {
     let everything = ["other", "team", "team-x", "team.y/z", "team/a", "team/b/c", "teams/a", "zoo"].map(str::to_owned);
     assert_eq!(list(&all, None, 100).await, (everything.to_vec(), false));
     assert_eq!(list(&all, Some("team-x"), 2).await, (everything[3..5].to_vec(), true));
-    let some = RepositoryFilter::Prefixes(["zoo", "team/", "team", "nothing/", "team/b/"].map(str::to_owned).to_vec());
+    let some = visible(&["zoo", "team/**", "team", "nothing/**", "team/b/**"], &[]);
     let expected = ["team", "team/a", "team/b/c", "zoo"].map(str::to_owned);
     assert_eq!(list(&some, None, 100).await, (expected.to_vec(), false));
     assert_eq!(list(&some, None, 2).await, (expected[..2].to_vec(), true));
     assert_eq!(list(&some, Some("team/a"), 2).await, (expected[2..].to_vec(), false));
     assert_eq!(list(&some, Some("zoo"), 2).await, (vec![], false));
-    assert_eq!(list(&RepositoryFilter::Prefixes(vec![]), None, 9).await, (vec![], false));
+    assert_eq!(list(&visible(&[], &[]), None, 9).await, (vec![], false));
     for text in &everything {
-        assert_eq!(some.allows(&name(text)), expected.contains(text), "{text}");
+        assert_eq!(some.allows(&name(text), false), expected.contains(text), "{text}");
     }
     let summaries = f.repository_summaries(&some, Some("team"), 2).await.expect("listed");
     assert_eq!(summaries.items.iter().map(|summary| summary.name.as_str()).collect::<Vec<_>>(), ["team/a", "team/b/c"]);

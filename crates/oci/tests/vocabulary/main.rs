@@ -1,5 +1,6 @@
 //! What the vocabulary takes and refuses, by tables and by properties.
 
+mod action;
 mod content;
 mod digest;
 mod error_code;
@@ -8,6 +9,7 @@ mod manifest;
 mod manifest_document;
 mod name;
 mod operation;
+mod pattern;
 mod properties;
 mod range;
 mod reference;

@@ -28,6 +28,14 @@ pub async fn with_settings(settings: Settings) -> Registry {
     Registry::open(settings, store, catalog, Arc::new(SystemClock)).await.expect("a new registry opens")
 }
 
+/// A registry in memory with these settings and the machine's clock, and its catalog, for accounts to stand beside it.
+pub async fn beside(settings: Settings) -> (Registry, Catalog) {
+    let catalog = Catalog::open_memory().await.expect("an in-memory catalog opens");
+    let store = Arc::new(MemoryStore::default());
+    let registry = Registry::open(settings, store, catalog.clone(), Arc::new(SystemClock)).await;
+    (registry.expect("a new registry opens"), catalog)
+}
+
 /// A registry over `store` with an in-memory catalog, and the clock to turn.
 pub async fn over(settings: Settings, store: Arc<dyn BlobStore>) -> (Registry, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::starting("2026-11-21T12:00:00Z".parse::<Timestamp>().expect("a time")));

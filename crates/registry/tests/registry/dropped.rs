@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use larder_oci::{Reference, RepositoryName};
-use larder_registry::{Actor, Mount, UploadBody, VerifyOptions};
+use larder_registry::{Actor, Mount, RepositoryChange, UploadBody, VerifyOptions};
 
 use crate::driver::{Driver, image, name, sha256};
 
@@ -36,7 +36,7 @@ async fn poll_at_most<T>(times: usize, work: impl Future<Output = T>) -> Option<
 async fn settle(driver: &Driver) {
     for round in 0..2 {
         let marker = name(&format!("settled/{round}-{}", uuid::Uuid::new_v4()));
-        driver.registry.create_repository(&driver.actor, &marker).await.expect("a row");
+        driver.registry.create_repository(&driver.actor, &marker, RepositoryChange::default()).await.expect("a row");
         while driver.registry.statistics().await.open_writers > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use larder_blobs::{
-    BlobKey, BlobObject, BlobStore, BlobUpload, Checkpoint, Committed, Error, PendingCheckpoint, Result, Space,
-    StoreMarker, StoredStream,
+    Adoption, BlobKey, BlobObject, BlobStore, BlobUpload, Checkpoint, Committed, Error, Foreign, PendingCheckpoint,
+    Result, Space, StoreMarker, StoredStream,
 };
 use larder_oci::{Digest, UploadId};
 
@@ -79,6 +79,10 @@ impl<H: Hook> BlobStore for HookedStore<H> {
 
     async fn quarantine(&self, key: &BlobKey) -> Result<()> {
         around(self.hook.as_ref(), Step::Quarantine(key.clone()), self.inner.quarantine(key)).await
+    }
+
+    async fn adopt(&self, files: Vec<Foreign>, may_copy: bool) -> Result<Vec<Adoption>> {
+        self.inner.adopt(files, may_copy).await
     }
 
     async fn list(&self) -> Result<StoredStream> {

@@ -29,7 +29,7 @@ async fn a_head_renews_the_lease_for_whoever_may_push() {
         let digest = driver.push_blob("team/model", b"weights").await;
         let almost = driver.registry.settings().lease_ttl.mul_f32(0.9);
         driver.clock.advance(almost);
-        let looker = Actor::anonymous(rights);
+        let looker = Actor::anonymous(rights.clone());
         driver.registry.blob_head(&looker, &name("team/model"), &digest).await.expect("the blob is here");
         driver.clock.advance(almost);
         driver.sweep().await;

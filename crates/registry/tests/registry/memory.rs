@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use larder_blobs::fs::FsStore;
 use larder_blobs::{
-    BlobKey, BlobObject, BlobStore, BlobUpload, Checkpoint, Committed, PendingCheckpoint, Result, Space, StoreMarker,
-    StoredStream,
+    Adoption, BlobKey, BlobObject, BlobStore, BlobUpload, Checkpoint, Committed, Foreign, PendingCheckpoint, Result,
+    Space, StoreMarker, StoredStream,
 };
 use larder_oci::{Algorithm, Digest, UploadId};
 use larder_registry::{Settings, UploadBody, testing};
@@ -110,6 +110,10 @@ impl BlobStore for Discard {
 
     async fn quarantine(&self, _: &BlobKey) -> Result<()> {
         Ok(())
+    }
+
+    async fn adopt(&self, files: Vec<Foreign>, _: bool) -> Result<Vec<Adoption>> {
+        Ok(files.iter().map(|_| Adoption::Absent).collect())
     }
 
     async fn list(&self) -> Result<StoredStream> {

@@ -44,6 +44,12 @@ fn place(error: &Error) -> usize {
         Error::Store(_) => 22,
         Error::Catalog(_) => 23,
         Error::Internal(_) => 24,
+        Error::NotMade(_) => 25,
+        Error::NoTree => 26,
+        Error::NotTakenOver => 27,
+        Error::TreeUnreadable(_) => 28,
+        Error::NoRoomToCopy { .. } => 29,
+        Error::TakingOver => 30,
     }
 }
 
@@ -67,10 +73,16 @@ fn all() -> Vec<Error> {
         Error::TargetsUnknown(vec![digest]),
         Error::InUse { digest, parent: digest },
         Error::PreconditionFailed { current: Some(digest) },
-        Error::RepositoryExists(repository),
+        Error::RepositoryExists(repository.clone()),
+        Error::NotMade(repository),
         Error::ReadOnly,
         Error::StorageFull,
         Error::CatalogBehind,
+        Error::NoTree,
+        Error::NotTakenOver,
+        Error::TreeUnreadable(io()),
+        Error::NoRoomToCopy { needed: 2, available: 1, why: "Invalid cross-device link".to_owned() },
+        Error::TakingOver,
         Error::StrangeStore(tell_tale()),
         Error::TooMuchWrong { bad: 101, looked_at: 1_000 },
         Error::Store(larder_blobs::Error::Absent(tell_tale())),
@@ -92,7 +104,7 @@ fn all() -> Vec<Error> {
 #[test]
 fn no_error_names_a_path_a_secret_or_another_tenant() {
     let errors = all();
-    for place_in_table in 0..=24 {
+    for place_in_table in 0..=30 {
         assert!(errors.iter().any(|error| place(error) == place_in_table), "variant {place_in_table} is not tried");
     }
     for error in &errors {

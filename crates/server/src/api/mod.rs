@@ -3,19 +3,32 @@
 pub(crate) mod openapi;
 pub(crate) mod problem;
 
+mod audit;
+mod credentials;
+mod grants;
+mod groups;
+mod imports;
 mod input;
+mod oidc;
 mod page;
 mod repositories;
+mod robots;
 mod route;
 mod tags;
+mod trusts;
 mod upkeep;
+mod users;
+mod whoami;
 
 use axum::body::Body;
 use http::request::Parts;
 use http::{Method, StatusCode};
+use larder_access::{Access, By, Origin};
 use larder_registry::{Actor, Registry};
 
 use crate::answer::{self, Response};
+use crate::authentication::Visitor;
+use crate::challenge::{Flaw, Need};
 use crate::query::Query;
 use crate::service::{Answer, App, Asked};
 use problem::Problem;
@@ -26,49 +39,121 @@ type Result<T> = std::result::Result<T, Problem>;
 
 /// A request that was let in and has a route.
 struct Call<'a> {
+    app: &'a App,
     registry: &'a Registry,
     version: &'a str,
     actor: Actor,
+    visitor: Visitor,
     head: Parts,
     query: Query,
     request_id: String,
 }
 
+impl Call<'_> {
+    /// The accounts, and who wants something of them. Without an account they are the business of whoever owns the data folder (behaviour §4).
+    fn accounts(&self) -> Result<(&Access, By)> {
+        let access = self.app.access.as_ref().ok_or_else(Problem::nothing_here)?;
+        let request_id = Some(self.request_id.clone());
+        match &self.visitor.caller {
+            Some(caller) => Ok((access, By::of(caller, self.origin(), request_id))),
+            None if self.visitor.operator => Ok((access, By::operator(request_id))),
+            None => Err(Problem::denied("accounts are made by whoever owns the data folder, until there is an administrator")),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        Origin { address: self.visitor.address }
+    }
+}
+
 /// Answers a request whose path begins with `/api`.
 pub(crate) async fn answer(app: &App, asked: Asked) -> Answer {
     let request_id = asked.request_id.clone();
-    let actor = app.admit(&asked);
-    let outcome = match (actor, Route::parse(asked.head.uri.path())) {
-        (Err(refused), _) => Err(refused.into()),
-        (Ok(_), Err(problem)) => Err(problem),
-        (Ok(actor), Ok(route)) => {
-            let call = Call {
-                registry: &app.registry,
-                version: &app.config.version,
-                actor,
-                query: Query::of(&asked.head.uri),
-                head: asked.head,
-                request_id: request_id.clone(),
-            };
-            dispatch(call, asked.body, route).await
-        }
-    };
+    let outcome = admitted(app, asked).await;
     let response = outcome.unwrap_or_else(|problem| problem.into_response(&request_id));
     Answer { response, route: "api" }
 }
 
+/// Who asks is decided first, whatever is at the path.
+async fn admitted(app: &App, asked: Asked) -> Result<Response> {
+    let route = Route::parse(asked.head.uri.path());
+    let need = match &route {
+        Ok(route) => route.need(&asked.head.method),
+        Err(_) => Need::Nothing,
+    };
+    let visitor = if route.as_ref().is_ok_and(Route::is_for_everybody) {
+        app.receive(asked.knock()).await?
+    } else {
+        app.admit(asked.knock(), &need).await?
+    };
+    if visitor.is_expired() {
+        return Err(app.problem_with(&visitor, &need, Flaw::InvalidToken).await);
+    }
+    let route = route?;
+    let request_id = asked.request_id.clone();
+    let call = Call {
+        app,
+        registry: &app.registry,
+        version: &app.config.version,
+        actor: visitor.actor.clone(),
+        visitor: visitor.clone(),
+        query: Query::of(&asked.head.uri),
+        head: asked.head,
+        request_id: request_id.clone(),
+    };
+    match dispatch(call, asked.body, route).await {
+        Err(problem) if problem.is_denied() => {
+            if let Ok(Some(guard)) = app.guard().await {
+                guard.note(&visitor, "api", &need, &request_id);
+            }
+            if visitor.is_stranger() {
+                return Err(app.problem_with(&visitor, &need, Flaw::InsufficientScope).await);
+            }
+            Err(problem)
+        }
+        outcome => outcome,
+    }
+}
+
+impl App {
+    async fn problem_with(&self, visitor: &Visitor, need: &Need, flaw: Flaw) -> Problem {
+        match self.guard().await {
+            Ok(Some(guard)) => guard.challenge(&visitor.site, need, Some(flaw)).into(),
+            Ok(None) => Problem::nothing_here(),
+            Err(unadmitted) => unadmitted.into(),
+        }
+    }
+}
+
 async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
+    match route {
+        Route::Repositories
+        | Route::Repository(_)
+        | Route::Tags(_)
+        | Route::Tag(..)
+        | Route::History(..) => about_repositories(call, body, route).await,
+        Route::Users
+        | Route::User(_)
+        | Route::Password(_)
+        | Route::Invitation(_)
+        | Route::Invitations
+        | Route::Groups
+        | Route::Group(_)
+        | Route::Members(_)
+        | Route::Member(..)
+        | Route::Robots
+        | Route::Robot(_) => about_accounts(call, body, route).await,
+        route => about_the_rest(call, body, route).await,
+    }
+}
+
+async fn about_repositories(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
     let method = call.head.method.clone();
     match (route, method) {
-        (Route::Index, Method::GET | Method::HEAD) => Ok(openapi::page()),
-        (Route::Document, Method::GET | Method::HEAD) => Ok(openapi::show()),
-        (Route::Version, Method::GET | Method::HEAD) => Ok(upkeep::version(&call)),
-        (Route::Usage, Method::GET | Method::HEAD) => upkeep::usage(call).await,
-        (Route::Sweep, Method::POST) => upkeep::sweep(call).await,
-        (Route::Verify, Method::POST) => upkeep::verify(call, body).await,
         (Route::Repositories, Method::GET | Method::HEAD) => repositories::list(call).await,
         (Route::Repositories, Method::POST) => repositories::create(call, body).await,
         (Route::Repository(name), Method::GET | Method::HEAD) => repositories::show(call, name).await,
+        (Route::Repository(name), Method::PATCH) => repositories::set(call, body, name).await,
         (Route::Repository(name), Method::DELETE) => repositories::remove(call, name).await,
         (Route::Tags(name), Method::GET | Method::HEAD) => tags::list(call, name).await,
         (Route::Tag(name, tag), Method::GET | Method::HEAD) => tags::show(call, name, tag).await,
@@ -79,6 +164,75 @@ async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> 
     }
 }
 
+async fn about_accounts(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
+    let method = call.head.method.clone();
+    match (route, method) {
+        (Route::Users, Method::GET | Method::HEAD) => users::list(call).await,
+        (Route::Users, Method::POST) => users::create(call, body).await,
+        (Route::User(name), Method::GET | Method::HEAD) => users::show(call, name).await,
+        (Route::User(name), Method::PATCH) => users::set(call, body, name).await,
+        (Route::User(name), Method::DELETE) => users::remove(call, name).await,
+        (Route::Password(name), Method::PUT) => users::set_password(call, body, name).await,
+        (Route::Invitation(name), Method::POST) => users::invite(call, name).await,
+        (Route::Invitations, Method::POST) => users::accept(call, body).await,
+        (Route::Groups, Method::GET | Method::HEAD) => groups::list(call).await,
+        (Route::Groups, Method::POST) => groups::create(call, body).await,
+        (Route::Group(name), Method::GET | Method::HEAD) => groups::show(call, name).await,
+        (Route::Group(name), Method::PATCH) => groups::set(call, body, name).await,
+        (Route::Group(name), Method::DELETE) => groups::remove(call, name).await,
+        (Route::Members(name), Method::GET | Method::HEAD) => groups::members(call, name).await,
+        (Route::Member(name, user), Method::PUT) => groups::add_member(call, name, user).await,
+        (Route::Member(name, user), Method::DELETE) => groups::remove_member(call, name, user).await,
+        (Route::Robots, Method::GET | Method::HEAD) => robots::list(call).await,
+        (Route::Robots, Method::POST) => robots::create(call, body).await,
+        (Route::Robot(name), Method::GET | Method::HEAD) => robots::show(call, name).await,
+        (Route::Robot(name), Method::PATCH) => robots::set(call, body, name).await,
+        (Route::Robot(name), Method::DELETE) => robots::remove(call, name).await,
+        (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
+    }
+}
+
+async fn about_the_rest(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
+    let method = call.head.method.clone();
+    match (route, method) {
+        (Route::Index, Method::GET | Method::HEAD) => Ok(openapi::page()),
+        (Route::Document, Method::GET | Method::HEAD) => Ok(openapi::show()),
+        (Route::Version, Method::GET | Method::HEAD) => Ok(upkeep::version(&call)),
+        (Route::Usage, Method::GET | Method::HEAD) => upkeep::usage(call).await,
+        (Route::Sweep, Method::POST) => upkeep::sweep(call).await,
+        (Route::Verify, Method::POST) => upkeep::verify(call, body).await,
+        (Route::ImportRegistry2, Method::POST) => imports::registry2(call, body).await,
+        (Route::WhoAmI, Method::GET | Method::HEAD) => whoami::show(call).await,
+        (Route::Credentials, Method::GET | Method::HEAD) => credentials::list(call).await,
+        (Route::Credentials, Method::POST) => credentials::create(call, body).await,
+        (Route::Credential(id), Method::DELETE) => credentials::remove(call, id).await,
+        (Route::Grants, Method::GET | Method::HEAD) => grants::list(call).await,
+        (Route::Grants, Method::POST) => grants::create(call, body).await,
+        (Route::Grant(id), Method::GET | Method::HEAD) => grants::show(call, id).await,
+        (Route::Grant(id), Method::DELETE) => grants::remove(call, id).await,
+        (Route::Explain, Method::GET | Method::HEAD) => grants::explain(call).await,
+        (Route::Trusts, Method::GET | Method::HEAD) => trusts::list(call).await,
+        (Route::Trusts, Method::POST) => trusts::create(call, body).await,
+        (Route::Trust(name), Method::GET | Method::HEAD) => trusts::show(call, name).await,
+        (Route::Trust(name), Method::PUT) => trusts::replace(call, body, name).await,
+        (Route::Trust(name), Method::PATCH) => trusts::set(call, body, name).await,
+        (Route::Trust(name), Method::DELETE) => trusts::remove(call, name).await,
+        (Route::Exchange, Method::POST) => oidc::exchange(call, body).await,
+        (Route::Audit, Method::GET | Method::HEAD) => audit::list(call).await,
+        (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
+    }
+}
+
 fn ok(value: &impl serde::Serialize) -> Response {
     answer::json(StatusCode::OK, "application/json", value)
+}
+
+fn created(location: &str, value: &impl serde::Serialize) -> Response {
+    let mut response = answer::json(StatusCode::CREATED, "application/json", value);
+    response.headers_mut().insert(http::header::LOCATION, answer::header_text(location));
+    response
+}
+
+fn done() -> Response {
+    answer::empty(StatusCode::NO_CONTENT)
 }

@@ -27,8 +27,21 @@ pub(super) fn read(call: &Call<'_>) -> Result<PageRequest> {
 
 /// Adds `Link: rel="next"` when more follow `last`.
 pub(super) fn link(response: &mut Response, call_path: &str, page: &PageRequest, last: Option<&str>, more: bool) {
+    link_filtered(response, call_path, &[], page, last, more);
+}
+
+/// The same for a list that shows a part of what there is: the next page shows the same part.
+pub(super) fn link_filtered(
+    response: &mut Response,
+    call_path: &str,
+    filter: &[(&str, &str)],
+    page: &PageRequest,
+    last: Option<&str>,
+    more: bool,
+) {
     if let Some(last) = last.filter(|_| more) {
         let limit = page.limit.to_string();
-        answer::link_next(response.headers_mut(), call_path, &[("limit", &limit), ("after", last)]);
+        let query: Vec<_> = filter.iter().copied().chain([("limit", limit.as_str()), ("after", last)]).collect();
+        answer::link_next(response.headers_mut(), call_path, &query);
     }
 }

@@ -1,13 +1,15 @@
 //! Errors of the administration API: RFC 9457 problem documents.
 
 use http::StatusCode;
-use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use larder_oci::ErrorCode;
 use larder_registry::Error;
 use serde_json::{Value, json};
 
 use crate::answer::{self, Response};
+use crate::authentication::{Unadmitted, Unauthorized};
 use crate::open_state::Refused;
+use crate::v2::refusal::{SOON, seconds};
 
 /// Why a request was not granted. **Invariant 13**: only what is put here reaches a client.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(crate) struct Problem {
     detail: String,
     facts: Value,
     header: Option<Box<(HeaderName, HeaderValue)>>,
+    /// Whether the caller may not: the audit notes it.
+    denied: bool,
     /// The reason for the log, when it is ours.
     cause: Option<String>,
 }
@@ -24,7 +28,22 @@ pub(crate) struct Problem {
 impl Problem {
     /// A problem with a status, a code for programs and a sentence for people.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), facts: Value::Null, header: None, cause: None }
+        Self { status, code, detail: detail.into(), facts: Value::Null, header: None, denied: false, cause: None }
+    }
+
+    /// The caller may not.
+    pub fn denied(detail: impl Into<String>) -> Self {
+        Self { denied: true, ..Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied.as_str(), detail) }
+    }
+
+    /// What was shown is no credential that would do here.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized.as_str(), detail)
+    }
+
+    /// Whether the caller may not.
+    pub fn is_denied(&self) -> bool {
+        self.denied
     }
 
     /// The request is not what the route takes.
@@ -35,6 +54,15 @@ impl Problem {
     /// Nothing is at this path.
     pub fn nothing_here() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing at this path")
+    }
+
+    fn throttled() -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests.as_str(), "too many attempts")
+    }
+
+    fn unavailable() -> Self {
+        let code = ErrorCode::Unavailable;
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code.as_str(), code.message())
     }
 
     /// The document. What is the server's fault is logged here, once.
@@ -76,7 +104,11 @@ impl From<Error> for Problem {
             _ => StatusCode::from_u16(code.status()).expect("a test pins the table of codes"),
         };
         let header = match &error {
-            Error::StorageFull | Error::CatalogBehind | Error::TooMuchWrong { .. } => {
+            Error::StorageFull
+            | Error::NoRoomToCopy { .. }
+            | Error::CatalogBehind
+            | Error::TooMuchWrong { .. }
+            | Error::TakingOver => {
                 Some((RETRY_AFTER, HeaderValue::from_static("60")))
             }
             Error::ReadOnly => Some((ALLOW, HeaderValue::from_static("GET, HEAD"))),
@@ -90,6 +122,7 @@ impl From<Error> for Problem {
             detail: error.public_message(),
             facts: error.detail(),
             header: header.map(Box::new),
+            denied: matches!(error, Error::Denied),
             cause,
         }
     }
@@ -99,6 +132,56 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let status = if refused == Refused::AmbiguousHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
         Self::new(status, ErrorCode::Denied.as_str(), refused.message())
+    }
+}
+
+impl From<Unadmitted> for Problem {
+    fn from(unadmitted: Unadmitted) -> Self {
+        let (problem, header) = match unadmitted {
+            Unadmitted::Closed(refused) => return refused.into(),
+            Unadmitted::Unauthorized(unauthorized) => {
+                let Unauthorized { challenge, message } = *unauthorized;
+                let code = ErrorCode::Unauthorized.as_str();
+                (Self::new(StatusCode::UNAUTHORIZED, code, message), (WWW_AUTHENTICATE, challenge))
+            }
+            Unadmitted::Throttled(wait) => (Self::throttled(), (RETRY_AFTER, seconds(wait))),
+            Unadmitted::Unavailable => (Self::unavailable(), (RETRY_AFTER, seconds(SOON))),
+        };
+        Self { header: Some(Box::new(header)), ..problem }
+    }
+}
+
+impl From<larder_access::Problem> for Problem {
+    fn from(problem: larder_access::Problem) -> Self {
+        use larder_access::Problem as Access;
+        let detail = problem.to_string();
+        match problem {
+            Access::NotAllowed(reason) => Self::denied(reason),
+            Access::Absent { what, .. } => Self::new(StatusCode::NOT_FOUND, unknown(what), detail),
+            Access::Exists { .. } => Self::new(StatusCode::CONFLICT, "NAME_IN_USE", detail),
+            Access::NameTaken { .. } => Self::new(StatusCode::CONFLICT, "NAME_TAKEN", detail),
+            Access::LastAdministrator(_) => Self::new(StatusCode::CONFLICT, "LAST_ADMINISTRATOR", detail),
+            Access::Invalid(_) => Self::bad_request(detail),
+            Access::Busy => {
+                let header = Some(Box::new((RETRY_AFTER, seconds(SOON))));
+                Self { header, ..Self::throttled() }
+            }
+            Access::Catalog(error) => Error::from(error).into(),
+        }
+    }
+}
+
+/// The code for an account or the like that is not there.
+fn unknown(what: &str) -> &'static str {
+    match what {
+        "user" => "USER_UNKNOWN",
+        "group" => "GROUP_UNKNOWN",
+        "member" => "MEMBER_UNKNOWN",
+        "robot" => "ROBOT_UNKNOWN",
+        "token" => "TOKEN_UNKNOWN",
+        "grant" => "GRANT_UNKNOWN",
+        "trust" => "TRUST_UNKNOWN",
+        _ => "NOT_FOUND",
     }
 }
 

@@ -4,12 +4,16 @@ use axum::body::Body;
 use http::StatusCode;
 use http::header::LOCATION;
 use larder_oci::RepositoryName;
-use larder_registry::RepositorySummary;
+use larder_registry::{RepositoryChange, RepositorySummary};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::problem::Problem;
 use super::{Call, Result, input, ok, page};
 use crate::answer::{self, Response, header_text};
+
+/// Bytes of the longest description.
+const DESCRIPTION: usize = 4_000;
 
 /// A repository.
 #[derive(Serialize, ToSchema)]
@@ -28,6 +32,10 @@ pub(super) struct Repository {
     incomplete: u64,
     /// Bytes of its blobs and manifests.
     size: u64,
+    /// Whether anybody may pull it.
+    public: bool,
+    /// What its owners say about it.
+    description: String,
 }
 
 /// A page of repositories, in order of their names.
@@ -43,6 +51,24 @@ pub(super) struct NewRepository {
     /// Its name.
     #[schema(value_type = String, example = "team/model")]
     name: RepositoryName,
+    /// Whether anybody may pull it; private without it.
+    #[serde(default)]
+    public: Option<bool>,
+    /// What it is for.
+    #[serde(default)]
+    description: Option<String>,
+}
+
+/// What to change about a repository; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RepositorySettings {
+    /// Whether anybody may pull it.
+    #[serde(default)]
+    public: Option<bool>,
+    /// What it is for.
+    #[serde(default)]
+    description: Option<String>,
 }
 
 impl From<RepositorySummary> for Repository {
@@ -54,6 +80,8 @@ impl From<RepositorySummary> for Repository {
             manifests: summary.manifests,
             incomplete: summary.incomplete,
             size: summary.size,
+            public: summary.public,
+            description: summary.description,
         }
     }
 }
@@ -88,9 +116,9 @@ pub(super) async fn list(call: Call<'_>) -> Result<Response> {
     responses((status = 201, body = Repository), (status = "default", response = super::openapi::ProblemAnswer)),
 )]
 pub(super) async fn create(call: Call<'_>, body: Body) -> Result<Response> {
-    let NewRepository { name } = input::json(&call, body).await?;
-    call.registry.create_repository(&call.actor, &name).await?;
-    let summary = call.registry.repository_summary(&call.actor, &name).await?;
+    let NewRepository { name, public, description } = input::json(&call, body).await?;
+    let settings = change(public, description)?;
+    let summary = call.registry.create_repository(&call.actor, &name, settings).await?;
     let mut response = answer::json(StatusCode::CREATED, "application/json", &Repository::from(summary));
     response.headers_mut().insert(LOCATION, header_text(&format!("/api/v1/repositories/{name}")));
     Ok(response)
@@ -107,6 +135,29 @@ pub(super) async fn create(call: Call<'_>, body: Body) -> Result<Response> {
 pub(super) async fn show(call: Call<'_>, name: RepositoryName) -> Result<Response> {
     let summary = call.registry.repository_summary(&call.actor, &name).await?;
     Ok(ok(&Repository::from(summary)))
+}
+
+/// Shows a repository to everybody or hides it, or describes it.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/repositories/{name}",
+    tag = "repositories",
+    params(("name" = String, Path, description = "The name, with its slashes as they are")),
+    request_body = RepositorySettings,
+    responses((status = 200, body = Repository), (status = "default", response = super::openapi::ProblemAnswer)),
+)]
+pub(super) async fn set(call: Call<'_>, body: Body, name: RepositoryName) -> Result<Response> {
+    let RepositorySettings { public, description } = input::json(&call, body).await?;
+    let summary = call.registry.set_repository(&call.actor, &name, change(public, description)?).await?;
+    Ok(ok(&Repository::from(summary)))
+}
+
+fn change(public: Option<bool>, description: Option<String>) -> Result<RepositoryChange> {
+    let is_text = |text: &String| text.len() <= DESCRIPTION && !text.contains(|c: char| c.is_control() && c != '\n');
+    if description.as_ref().is_some_and(|description| !is_text(description)) {
+        return Err(Problem::bad_request(format!("a description is text of at most {DESCRIPTION} bytes")));
+    }
+    Ok(RepositoryChange { public, description })
 }
 
 /// Removes a repository with all its tags and manifests. Bytes that no other repository holds go with the sweep.

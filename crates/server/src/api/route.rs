@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use http::StatusCode;
-use larder_oci::{ErrorCode, RepositoryName, Tag};
+use http::{Method, StatusCode};
+use larder_oci::{Action, ErrorCode, RepositoryName, Tag};
 
 use super::problem::Problem;
+use crate::challenge::Need;
 use crate::percent::decode_segment;
 
 /// A resource.
@@ -23,6 +24,50 @@ pub(super) enum Route {
     Sweep,
     /// `/api/v1/verify`
     Verify,
+    /// `/api/v1/imports/registry2`
+    ImportRegistry2,
+    /// `/api/v1/whoami`
+    WhoAmI,
+    /// `/api/v1/users`
+    Users,
+    /// `/api/v1/users/<user>`
+    User(String),
+    /// `/api/v1/users/<user>/password`
+    Password(String),
+    /// `/api/v1/users/<user>/invitation`
+    Invitation(String),
+    /// `/api/v1/invitations`
+    Invitations,
+    /// `/api/v1/groups`
+    Groups,
+    /// `/api/v1/groups/<group>`
+    Group(String),
+    /// `/api/v1/groups/<group>/members`
+    Members(String),
+    /// `/api/v1/groups/<group>/members/<user>`
+    Member(String, String),
+    /// `/api/v1/robots`
+    Robots,
+    /// `/api/v1/robots/<robot>`
+    Robot(String),
+    /// `/api/v1/tokens`
+    Credentials,
+    /// `/api/v1/tokens/<id>`
+    Credential(String),
+    /// `/api/v1/grants`
+    Grants,
+    /// `/api/v1/grants/<id>`
+    Grant(i64),
+    /// `/api/v1/grants/explain`
+    Explain,
+    /// `/api/v1/trusts`
+    Trusts,
+    /// `/api/v1/trusts/<trust>`
+    Trust(String),
+    /// `/api/v1/oidc/exchange`
+    Exchange,
+    /// `/api/v1/audit`
+    Audit,
     /// `/api/v1/repositories`
     Repositories,
     /// `/api/v1/repositories/<name>`
@@ -49,6 +94,28 @@ impl Route {
             ["v1", "usage"] => Ok(Self::Usage),
             ["v1", "sweep"] => Ok(Self::Sweep),
             ["v1", "verify"] => Ok(Self::Verify),
+            ["v1", "imports", "registry2"] => Ok(Self::ImportRegistry2),
+            ["v1", "whoami"] => Ok(Self::WhoAmI),
+            ["v1", "users"] => Ok(Self::Users),
+            ["v1", "users", user] => Ok(Self::User(account(user)?)),
+            ["v1", "users", user, "password"] => Ok(Self::Password(account(user)?)),
+            ["v1", "users", user, "invitation"] => Ok(Self::Invitation(account(user)?)),
+            ["v1", "invitations"] => Ok(Self::Invitations),
+            ["v1", "groups"] => Ok(Self::Groups),
+            ["v1", "groups", group] => Ok(Self::Group(account(group)?)),
+            ["v1", "groups", group, "members"] => Ok(Self::Members(account(group)?)),
+            ["v1", "groups", group, "members", user] => Ok(Self::Member(account(group)?, account(user)?)),
+            ["v1", "robots"] => Ok(Self::Robots),
+            ["v1", "robots", robot] => Ok(Self::Robot(account(robot)?)),
+            ["v1", "tokens"] => Ok(Self::Credentials),
+            ["v1", "tokens", id] => Ok(Self::Credential(account(id)?)),
+            ["v1", "grants"] => Ok(Self::Grants),
+            ["v1", "grants", "explain"] => Ok(Self::Explain),
+            ["v1", "grants", id] => id.parse().map(Self::Grant).map_err(|_| Problem::nothing_here()),
+            ["v1", "trusts"] => Ok(Self::Trusts),
+            ["v1", "trusts", trust] => Ok(Self::Trust(account(trust)?)),
+            ["v1", "oidc", "exchange"] => Ok(Self::Exchange),
+            ["v1", "audit"] => Ok(Self::Audit),
             ["v1", "repositories"] => Ok(Self::Repositories),
             ["v1", "repositories", name @ .., "-", "tags"] => Ok(Self::Tags(repository(name)?)),
             ["v1", "repositories", name @ .., "-", "tags", tag] => Ok(Self::Tag(repository(name)?, parse_tag(tag)?)),
@@ -63,13 +130,53 @@ impl Route {
     /// The methods that the resource has.
     pub fn methods(&self) -> &'static str {
         match self {
-            Self::Index | Self::Document | Self::Version | Self::Usage | Self::Tags(_) | Self::History(..) => {
-                "GET, HEAD"
-            }
-            Self::Sweep | Self::Verify => "POST",
-            Self::Repositories => "GET, HEAD, POST",
-            Self::Repository(_) => "GET, HEAD, DELETE",
+            Self::Index
+            | Self::Document
+            | Self::Version
+            | Self::Usage
+            | Self::WhoAmI
+            | Self::Members(_)
+            | Self::Explain
+            | Self::Audit
+            | Self::Tags(_)
+            | Self::History(..) => "GET, HEAD",
+            Self::Sweep | Self::Verify | Self::ImportRegistry2 | Self::Invitation(_) | Self::Invitations | Self::Exchange => "POST",
+            Self::Repositories
+            | Self::Users
+            | Self::Groups
+            | Self::Robots
+            | Self::Credentials
+            | Self::Grants
+            | Self::Trusts => "GET, HEAD, POST",
+            Self::Repository(_) | Self::User(_) | Self::Group(_) | Self::Robot(_) => "GET, HEAD, PATCH, DELETE",
+            Self::Password(_) => "PUT",
+            Self::Member(..) => "PUT, DELETE",
+            Self::Credential(_) => "DELETE",
+            Self::Grant(_) => "GET, HEAD, DELETE",
             Self::Tag(..) => "GET, HEAD, PUT, DELETE",
+            Self::Trust(_) => "GET, HEAD, PUT, PATCH, DELETE",
+        }
+    }
+
+    /// Whether nobody needs to say who he is here: what is public knowledge, and the ways in.
+    pub fn is_for_everybody(&self) -> bool {
+        matches!(self, Self::Index | Self::Document | Self::Version | Self::Invitations | Self::Exchange)
+    }
+
+    /// What a token has to grant for a request of this method, where that is about a repository.
+    pub fn need(&self, method: &Method) -> Need {
+        let action = match *method {
+            Method::GET | Method::HEAD => Action::Pull,
+            Method::DELETE => Action::Delete,
+            _ => Action::Push,
+        };
+        match self {
+            Self::Repository(name) if action != Action::Pull => Need::Repository(name.clone(), Action::Admin),
+            Self::Repository(name) | Self::Tags(name) | Self::Tag(name, _) | Self::History(name, _) => {
+                Need::Repository(name.clone(), action)
+            }
+            Self::Repositories => Need::Catalog,
+            _ => Need::Nothing,
         }
     }
 }
@@ -78,6 +185,13 @@ fn repository(segments: &[&str]) -> Result<RepositoryName, Problem> {
     segments.join("/").parse().map_err(|error: larder_oci::ParseError| {
         Problem::new(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid.as_str(), error.to_string())
     })
+}
+
+/// The name of an account, or an id: whether there is one is not for the path to say.
+fn account(text: &str) -> Result<String, Problem> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b'+');
+    let valid = !text.is_empty() && text.len() <= 256 && text.bytes().all(is_name);
+    if valid { Ok(text.to_owned()) } else { Err(Problem::nothing_here()) }
 }
 
 fn parse_tag(text: &str) -> Result<Tag, Problem> {

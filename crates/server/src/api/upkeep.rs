@@ -63,16 +63,44 @@ pub(super) struct UsageReport {
     leaving: Counted,
     /// Blobs set aside because they were found wrong.
     quarantined: Counted,
+    /// Of the live ones, blobs that were taken over and that nobody has hashed yet.
+    unverified: Counted,
     /// Manifests.
     manifests: Counted,
     /// Open upload sessions and their durable bytes.
     uploads: Counted,
     /// What waits for the sweep.
     queue: SweepQueue,
+    /// Trees of another registry that were taken over and are still there.
+    old_trees: Vec<OldTree>,
     /// Free bytes of the store, where it has such a thing.
     available: Option<u64>,
     /// Its whole size in bytes.
     total: Option<u64>,
+}
+
+/// A tree of another registry that was taken over and is still there.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OldTree {
+    /// Where it is.
+    path: String,
+    /// Files of blobs and manifests.
+    files: u64,
+    /// Their bytes.
+    bytes: u64,
+    /// Of these, bytes that nothing else names.
+    own_bytes: u64,
+    /// Things that were broken in it.
+    broken: u64,
+    /// Whether the last import came to its end.
+    complete: bool,
+}
+
+impl From<larder_registry::OldTree> for OldTree {
+    fn from(tree: larder_registry::OldTree) -> Self {
+        let larder_registry::OldTree { path, files, bytes, own_bytes, broken, complete } = tree;
+        Self { path, files, bytes, own_bytes, broken, complete }
+    }
 }
 
 /// What a verification may do.
@@ -94,9 +122,11 @@ impl From<Usage> for UsageReport {
             unreferenced: Counted { count: usage.unreferenced.count, bytes: usage.unreferenced.bytes },
             leaving: Counted { count: usage.leaving.count, bytes: usage.leaving.bytes },
             quarantined: Counted { count: usage.quarantined.count, bytes: usage.quarantined.bytes },
+            unverified: Counted { count: usage.unverified.count, bytes: usage.unverified.bytes },
             manifests: Counted { count: usage.manifests.count, bytes: usage.manifests.bytes },
             uploads: Counted { count: usage.uploads.count, bytes: usage.uploads.bytes },
             queue: SweepQueue { waiting: usage.queue.waiting, due: usage.queue.due },
+            old_trees: usage.old_trees.into_iter().map(OldTree::from).collect(),
             available: usage.available,
             total: usage.total,
         }
@@ -168,7 +198,7 @@ pub(super) async fn verify(call: Call<'_>, body: Body) -> Result<Response> {
 }
 
 /// The lines of a task that runs on even when nobody reads them: half a repair helps nobody.
-struct Lines {
+pub(super) struct Lines {
     lines: mpsc::Receiver<Line>,
 }
 
@@ -179,17 +209,17 @@ enum Line {
 }
 
 /// Where a task's progress goes.
-struct Tell(mpsc::Sender<Line>);
+pub(super) struct Tell(mpsc::Sender<Line>);
 
 impl Tell {
-    fn progress(&self, progress: &impl Serialize) {
+    pub(super) fn progress(&self, progress: &impl Serialize) {
         // A reader that is behind misses some.
         let _ = self.0.try_send(Line::Progress(json!(progress)));
     }
 }
 
 impl Lines {
-    fn run<F, W>(request_id: String, work: F) -> Self
+    pub(super) fn run<F, W>(request_id: String, work: F) -> Self
     where
         F: FnOnce(Tell) -> W + Send + 'static,
         W: Future<Output = std::result::Result<Value, Error>> + Send + 'static,
@@ -210,7 +240,7 @@ impl Lines {
         Self { lines }
     }
 
-    async fn respond(mut self) -> Result<Response> {
+    pub(super) async fn respond(mut self) -> Result<Response> {
         let first = tokio::time::timeout(FIRST_LINE, self.lines.recv()).await.ok().flatten();
         let first = match first {
             Some(Line::Problem(problem, _)) => return Err(problem),

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 or HTTP/2 in the clear, told apart by its first bytes.
+//! One connection: HTTP/1.1 or HTTP/2, told apart by its first bytes, in the clear or by TLS.
 
 mod io;
 mod pace;
@@ -14,13 +14,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::Limits;
 use crate::drain::{Drain, Phase};
-use crate::{Peer, Service};
+use crate::{ClientCertificate, Peer, Service, Tls};
 
-use self::io::Io;
-pub(crate) use self::io::Socket;
+use self::io::{Io, Socket};
 use self::pace::{Exchange, Pace, PacedAnswer, PacedRequest};
 
 /// What a stream and a connection of HTTP/2 may send before they are asked for more. hyper's 1 MiB holds a push to about 100 MB/s over 10 ms of round
@@ -36,16 +36,47 @@ const BUFFER: usize = 512 << 10;
 /// After a cut, time for the last answers to leave.
 const FAREWELL: Duration = Duration::from_millis(200);
 
+/// A socket as it was accepted.
+pub(crate) enum Accepted {
+    /// From the network.
+    Tcp(TcpStream),
+    /// From the network, for TLS: hands are still to be shaken.
+    Tls(TcpStream, Tls),
+    /// From this machine.
+    Unix(UnixStream),
+}
+
+impl Accepted {
+    async fn establish(self) -> std::io::Result<(Socket, Option<ClientCertificate>)> {
+        Ok(match self {
+            Self::Tcp(stream) => (Socket::Tcp(stream), None),
+            Self::Unix(stream) => (Socket::Unix(stream), None),
+            Self::Tls(stream, tls) => {
+                let stream = Box::new(Box::pin(tls.accept(stream)).await?);
+                let certificate = ClientCertificate::of(&stream);
+                (Socket::Tls(stream), certificate)
+            }
+        })
+    }
+}
+
 /// Serves a connection until its peer, a limit or a drain ends it.
-pub(crate) async fn serve(socket: Socket, peer: Peer, service: Service, drain: Drain) {
+pub(crate) async fn serve(accepted: Accepted, peer: Peer, service: Service, drain: Drain) {
     let _counted = service.app().metrics.connection();
     let limits = service.app().config.limits.clone();
     let pace = Arc::new(Pace::new(&limits));
-    let mut io = Io::new(socket, Arc::clone(&pace));
     let work = async {
-        // The preface belongs to the first head: whoever is slow with it meets the watch.
+        // Handshake and preface belong to the first head: whoever is slow with them meets the watch.
+        let (socket, certificate) = match accepted.establish().await {
+            Ok(established) => established,
+            Err(error) => {
+                tracing::debug!(connection = peer.connection(), %error, "a TLS handshake failed");
+                return;
+            }
+        };
+        let mut io = Io::new(socket, Arc::clone(&pace));
         let Ok(is_http2) = io.is_http2().await else { return };
-        let exchange = Exchanges { peer, service, drain: drain.clone(), pace: Arc::clone(&pace) };
+        let exchange = Exchanges { peer, certificate, service, drain: drain.clone(), pace: Arc::clone(&pace) };
         if is_http2 {
             pace.speaks_http2();
             serve_http2(io, exchange, &limits).await;
@@ -64,6 +95,7 @@ pub(crate) async fn serve(socket: Socket, peer: Peer, service: Service, drain: D
 #[derive(Clone)]
 struct Exchanges {
     peer: Peer,
+    certificate: Option<ClientCertificate>,
     service: Service,
     drain: Drain,
     pace: Arc<Pace>,
@@ -74,6 +106,9 @@ impl Exchanges {
         let exchange = Exchange::begin(&self.pace);
         let (mut head, body) = request.into_parts();
         head.extensions.insert(self.peer);
+        if let Some(certificate) = self.certificate {
+            head.extensions.insert(certificate);
+        }
         let body = if hyper::body::Body::is_end_stream(&body) {
             Body::empty()
         } else {

@@ -117,6 +117,11 @@ impl Pace {
         self.lingering.load(Ordering::Relaxed)
     }
 
+    /// What was written is on its way, or waits for the peer: TLS keeps a record of its own.
+    pub fn has_flushed(&self, outcome: &Poll<io::Result<()>>) {
+        self.write_blocked.store(outcome.is_pending(), Ordering::Relaxed);
+    }
+
     /// Whether a request has no answer yet.
     pub fn has_handlers(&self) -> bool {
         self.handlers.load(Ordering::Relaxed) > 0

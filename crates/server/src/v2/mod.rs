@@ -18,11 +18,16 @@ use axum::body::Body;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
-use larder_registry::{Actor, Registry};
+use larder_oci::{ErrorCode, RepositoryName};
+use larder_registry::{Action, Actor, Registry};
+use serde_json::json;
 
 use crate::answer::Response;
+use crate::authentication::Visitor;
+use crate::challenge::{DENIED, Flaw, Need};
 use crate::query::Query;
 use crate::service::{Answer, App, Asked};
+
 use refusal::Refusal;
 use route::Route;
 
@@ -34,8 +39,10 @@ type Result<T> = std::result::Result<T, Refusal>;
 
 /// A request that was let in and has a route.
 struct Call<'a> {
+    app: &'a App,
     registry: &'a Registry,
     actor: Actor,
+    visitor: &'a Visitor,
     head: Parts,
     query: Query,
     manifest_limit: usize,
@@ -45,6 +52,19 @@ impl Call<'_> {
     fn headers(&self) -> &HeaderMap {
         &self.head.headers
     }
+
+    /// Whether a token for both repositories would let this caller mount where his own does not: then he is told to get one, and else nothing
+    /// (behaviour §4). A mount is never refused.
+    async fn wants_another_token(&self, to: &RepositoryName, from: &RepositoryName) -> Result<Option<Refusal>> {
+        let need = Need::Mount(to.clone(), from.clone());
+        let helps = !self.visitor.covers(&need)
+            && self.registry.may(&self.visitor.live, Action::Push, to).await?
+            && self.registry.may(&self.visitor.live, Action::Pull, from).await?;
+        match self.app.guard().await? {
+            Some(guard) if helps => Ok(Some(guard.challenge(&self.visitor.site, &need, Some(Flaw::InsufficientScope)).into())),
+            _ => Ok(None),
+        }
+    }
 }
 
 /// Answers a request whose path begins with `/v2`.
@@ -52,7 +72,9 @@ pub(crate) async fn answer(app: &App, asked: Asked) -> Answer {
     let request_id = asked.request_id.clone();
     let (route, outcome) = match Route::parse(asked.head.uri.path()) {
         Ok(route) => (route.class(), admitted(app, asked, route).await),
-        Err(refusal) => ("unknown", app.admit(&asked).map_err(Refusal::from).and(Err(refusal))),
+        Err(refusal) => {
+            ("unknown", app.admit(asked.knock(), &Need::Nothing).await.map_err(Refusal::from).and(Err(refusal)))
+        }
     };
     let outcome = outcome.map_err(|refusal| if app.drain.is_cutting() { refusal.by_drain() } else { refusal });
     let mut response = outcome.unwrap_or_else(|refusal| refusal.into_response(&request_id));
@@ -62,11 +84,75 @@ pub(crate) async fn answer(app: &App, asked: Asked) -> Answer {
 
 /// Who asks is decided before anything about the request's subject, and before its body is touched (`Expect: 100-continue`).
 async fn admitted(app: &App, asked: Asked, route: Route) -> Result<Response> {
-    let actor = app.admit(&asked)?;
-    let query = Query::of(&asked.head.uri);
-    let manifest_limit = app.config.manifest_limit;
-    let call = Call { registry: &app.registry, actor, head: asked.head, query, manifest_limit };
-    dispatch(call, asked.body, route).await
+    let need = route.need(&asked.head.method);
+    let visitor = app.admit(asked.knock(), &need).await?;
+    let request_id = asked.request_id.clone();
+    let continues = visitor.is_expired();
+    if continues && !matches!(route, Route::Upload(..)) {
+        return Err(app.expired(&visitor, &need).await);
+    }
+    if !continues && !visitor.covers(&need) {
+        return Err(app.denied(&visitor, &need, &request_id).await);
+    }
+    if need.action() == Some(Action::Delete) && app.guard().await?.is_some_and(|guard| guard.forbids_deletes()) {
+        return Err(Refusal::method_not_allowed("GET, HEAD, PUT").message("deletes are switched off"));
+    }
+    let call = Call {
+        app,
+        registry: &app.registry,
+        // An upload that began with a token goes on without it: what counts is who opened it, and that he still may (behaviour §4).
+        actor: if continues { visitor.live.clone() } else { visitor.actor.clone() },
+        visitor: &visitor,
+        query: Query::of(&asked.head.uri),
+        head: asked.head,
+        manifest_limit: app.config.manifest_limit,
+    };
+    match dispatch(call, asked.body, route).await {
+        Err(refusal) if refusal.is_denied() && continues => Err(Refusal::new(ErrorCode::BlobUploadUnknown)),
+        Err(refusal) if refusal.is_denied() => Err(app.denied(&visitor, &need, &request_id).await),
+        outcome => outcome,
+    }
+}
+
+impl App {
+    /// What somebody is told who may not: whoever showed no account, or a token of too little scope, to get a better one; anybody else, in the words that
+    /// docker prints, that he may not (case 10). What exists makes no difference (CVE-2019-19030).
+    async fn denied(&self, visitor: &Visitor, need: &Need, request_id: &str) -> Refusal {
+        let guard = match self.guard().await {
+            Ok(Some(guard)) if visitor.caller.is_some() => guard,
+            Ok(_) => return Refusal::denied(),
+            Err(unadmitted) => return unadmitted.into(),
+        };
+        if !visitor.is_stranger() && !visitor.covers(need) && self.would_be_covered(visitor, need).await {
+            return guard.challenge(&visitor.site, need, Some(Flaw::InsufficientScope)).into();
+        }
+        guard.note(visitor, need.action().map_or("list", Action::as_str), need, request_id);
+        if visitor.is_stranger() {
+            return guard.challenge(&visitor.site, need, Some(Flaw::InsufficientScope)).into();
+        }
+        let detail = json!({
+            "name": need.repository().map(RepositoryName::as_str),
+            "action": need.action().map(Action::as_str),
+        });
+        Refusal::new(ErrorCode::Denied).message(DENIED).detail(detail)
+    }
+
+    /// Whether his credential would do without the scope of the token that he changed it for.
+    async fn would_be_covered(&self, visitor: &Visitor, need: &Need) -> bool {
+        match need {
+            Need::Nothing | Need::Catalog => true,
+            Need::Repository(name, action) => self.registry.may(&visitor.live, *action, name).await.unwrap_or(false),
+            Need::Mount(..) => false,
+        }
+    }
+
+    async fn expired(&self, visitor: &Visitor, need: &Need) -> Refusal {
+        match self.guard().await {
+            Ok(Some(guard)) => guard.challenge(&visitor.site, need, Some(Flaw::InvalidToken)).into(),
+            Ok(None) => Refusal::denied(),
+            Err(unadmitted) => unadmitted.into(),
+        }
+    }
 }
 
 async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> {

@@ -1,18 +1,22 @@
 //! A request that is not granted, and the specification's JSON for it.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use larder_oci::ErrorCode;
 use larder_registry::Error;
 use serde_json::{Value, json};
 
 use crate::answer::{self, Response};
+use crate::authentication::{Unadmitted, Unauthorized};
 use crate::open_state::Refused;
 
 /// Seconds after which a client may ask again.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("60");
+/// The same where the server waits for another one.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 
 /// The same for a server that stops: whoever replaces it mostly stands by then.
 const RESTART_SECONDS: HeaderValue = HeaderValue::from_static("5");
@@ -25,6 +29,8 @@ pub(crate) struct Refusal {
     message: Option<String>,
     detail: Value,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether the caller may not: then what he is told depends on who he is.
+    denied: bool,
     /// The reason for the log, when it is ours.
     cause: Option<String>,
 }
@@ -33,7 +39,22 @@ impl Refusal {
     /// With the code's own status and message.
     pub fn new(code: ErrorCode) -> Self {
         let status = StatusCode::from_u16(code.status()).expect("a test pins the table of codes");
-        Self { code, status, message: None, detail: Value::Null, headers: Vec::new(), cause: None }
+        Self { code, status, message: None, detail: Value::Null, headers: Vec::new(), denied: false, cause: None }
+    }
+
+    /// The caller may not.
+    pub fn denied() -> Self {
+        Error::Denied.into()
+    }
+
+    /// Whether the caller may not.
+    pub fn is_denied(&self) -> bool {
+        self.denied
+    }
+
+    /// The code that clients see, for the audit.
+    pub fn code(&self) -> ErrorCode {
+        self.code
     }
 
     /// The path names nothing.
@@ -123,9 +144,14 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let refusal = Self::new(error.code()).message(error.public_message()).detail(error.detail());
         match &error {
+            Error::Denied => Self { denied: true, ..refusal },
             Error::PreconditionFailed { .. } => refusal.status(StatusCode::PRECONDITION_FAILED),
             Error::RepositoryExists(_) => refusal.status(StatusCode::CONFLICT),
-            Error::StorageFull | Error::CatalogBehind | Error::TooMuchWrong { .. } => {
+            Error::StorageFull
+            | Error::NoRoomToCopy { .. }
+            | Error::CatalogBehind
+            | Error::TooMuchWrong { .. }
+            | Error::TakingOver => {
                 refusal.header(RETRY_AFTER, RETRY_SECONDS)
             }
             Error::ReadOnly => refusal.header(ALLOW, HeaderValue::from_static("GET, HEAD")),
@@ -140,6 +166,27 @@ impl From<Refused> for Refusal {
         let refusal = Self::new(ErrorCode::Denied).message(refused.message());
         if refused == Refused::AmbiguousHost { refusal.status(StatusCode::BAD_REQUEST) } else { refusal }
     }
+}
+
+impl From<Unadmitted> for Refusal {
+    fn from(unadmitted: Unadmitted) -> Self {
+        match unadmitted {
+            Unadmitted::Closed(refused) => refused.into(),
+            Unadmitted::Unauthorized(unauthorized) => {
+                let Unauthorized { challenge, message } = *unauthorized;
+                Self::new(ErrorCode::Unauthorized).message(message).header(WWW_AUTHENTICATE, challenge)
+            }
+            Unadmitted::Throttled(wait) => Self::new(ErrorCode::TooManyRequests)
+                .message("too many wrong credentials")
+                .header(RETRY_AFTER, seconds(wait)),
+            Unadmitted::Unavailable => Self::new(ErrorCode::Unavailable).header(RETRY_AFTER, seconds(SOON)),
+        }
+    }
+}
+
+/// Whole seconds, and at least one: a client that reads 0 comes back at once.
+pub(crate) fn seconds(wait: Duration) -> HeaderValue {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1).into()
 }
 
 /// An error and everything that led to it, for the log.

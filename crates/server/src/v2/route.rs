@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
-use larder_oci::{Digest, ErrorCode, Reference, RepositoryName, UploadId};
+use http::Method;
+use larder_oci::{Action, Digest, ErrorCode, Reference, RepositoryName, UploadId};
 
 use super::refusal::Refusal;
+use crate::challenge::Need;
 use crate::percent::decode_segment;
 
 /// A resource.
@@ -70,6 +72,23 @@ impl Route {
             Self::Blob(..) => "GET, HEAD, DELETE",
             Self::Uploads(_) => "POST",
             Self::Upload(..) => "GET, PATCH, PUT, DELETE",
+        }
+    }
+
+    /// What a token has to grant for a request of this method.
+    pub fn need(&self, method: &Method) -> Need {
+        let action = match *method {
+            Method::PUT => Action::Push,
+            Method::DELETE => Action::Delete,
+            _ => Action::Pull,
+        };
+        match self {
+            Self::Base | Self::Extensions | Self::RepositoryExtensions => Need::Nothing,
+            Self::Catalog => Need::Catalog,
+            Self::Tags(name) | Self::Referrers(name, _) => Need::Repository(name.clone(), Action::Pull),
+            Self::Manifest(name, _) | Self::Blob(name, _) => Need::Repository(name.clone(), action),
+            // Giving one's own upload up is part of a push.
+            Self::Uploads(name) | Self::Upload(name, _) => Need::Repository(name.clone(), Action::Push),
         }
     }
 

@@ -27,7 +27,10 @@ pub(super) async fn start(call: Call<'_>, body: Body, name: RepositoryName) -> R
         let source = from.map(str::parse::<RepositoryName>);
         return match source {
             None => mounted(&call, &name, &digest, None).await,
-            Some(Ok(source)) => mounted(&call, &name, &digest, Some(&source)).await,
+            Some(Ok(source)) => match call.wants_another_token(&name, &source).await? {
+                Some(refusal) => Err(refusal),
+                None => mounted(&call, &name, &digest, Some(&source)).await,
+            },
             Some(Err(_)) => opened(&call, &name, Some(digest.algorithm())).await,
         };
     }
@@ -82,7 +85,8 @@ async fn mounted(
     digest: &Digest,
     from: Option<&RepositoryName>,
 ) -> Result<Response> {
-    match call.registry.mount(&call.actor, name, digest, from).await? {
+    // The scope of a token never names a source that the client does not know: what counts is what its owner may.
+    match call.registry.mount(&call.visitor.live, name, digest, from).await? {
         Mount::Mounted(digest) => Ok(created(name, &digest)),
         Mount::Upload(status) => Ok(session(StatusCode::ACCEPTED, name, &status)),
     }

@@ -1,10 +1,12 @@
 //! The server through its own face: in-process where that is enough, over sockets where the wire matters. The modules follow the paths.
 
+mod access;
 mod api;
 mod conformance;
 mod health;
 mod open_state;
 mod requests;
 mod sockets;
+mod tls;
 mod v2;
 mod world;

@@ -1,6 +1,10 @@
 //! A registry in memory, the server before it, and clients named for what they may do.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -36,12 +40,12 @@ impl World {
     /// Somebody on this machine, without an account.
     pub fn anonymous(&self) -> Client {
         let peer = Peer::tcp("127.0.0.1:40000".parse().expect("it is an address"), 1);
-        Client { service: self.service.clone(), peer }
+        Client::of(&self.service, peer)
     }
 
     /// Whoever owns the data folder.
     pub fn operator(&self) -> Client {
-        Client { service: self.service.clone(), peer: Peer::operator() }
+        Client::of(&self.service, Peer::operator())
     }
 }
 
@@ -50,6 +54,7 @@ impl World {
 pub struct Client {
     service: Service,
     peer: Peer,
+    authorization: Option<String>,
 }
 
 /// An answer, read to its end.
@@ -60,8 +65,38 @@ pub struct Answer {
 }
 
 impl Client {
+    /// A client at the other end of this connection, without a credential.
+    pub fn of(service: &Service, peer: Peer) -> Self {
+        Self { service: service.clone(), peer, authorization: None }
+    }
+
+    /// The same with a name and a password on every request.
+    pub fn basic(&self, user: &str, password: &str) -> Self {
+        let pair = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        Self { authorization: Some(format!("Basic {pair}")), ..self.clone() }
+    }
+
+    /// The same with a bearer token on every request.
+    pub fn bearer(&self, token: &str) -> Self {
+        Self { authorization: Some(format!("Bearer {token}")), ..self.clone() }
+    }
+
+    /// The same without a credential.
+    pub fn nobody(&self) -> Self {
+        Self { authorization: None, ..self.clone() }
+    }
+
+    /// The same from another address.
+    pub fn from(&self, address: &str) -> Self {
+        let address: SocketAddr = format!("{address}:4000").parse().expect("it is an address");
+        Self { peer: Peer::tcp(address, 1), ..self.clone() }
+    }
+
     /// Sends what is built elsewhere. Without a `Host` it gets the usual one.
     pub async fn send(&self, mut request: Request<Body>) -> Answer {
+        if let Some(authorization) = self.authorization.as_ref().filter(|_| !request.headers().contains_key("authorization")) {
+            request.headers_mut().insert("authorization", authorization.parse().expect("it is a value"));
+        }
         if !request.headers().contains_key("host") {
             request.headers_mut().insert("host", "localhost:5000".parse().expect("it is a value"));
         }

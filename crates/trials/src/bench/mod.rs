@@ -6,7 +6,7 @@
 
 mod blobs;
 mod metadata;
-mod peers;
+pub(crate) mod peers;
 mod process;
 mod sheet;
 

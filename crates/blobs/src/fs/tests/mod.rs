@@ -1,5 +1,6 @@
 //! What only the store on disk promises: its tree, its order of calls, its behaviour under faults.
 
+mod adoption;
 mod faults;
 mod order;
 pub(super) mod tap;

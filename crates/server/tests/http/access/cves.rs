@@ -1,0 +1,260 @@
+//! What went wrong elsewhere and concerns access (reliability §4.3), each as a request to this registry.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::fixture::{Guarded, token};
+use crate::world::{IMAGE, descriptor, image, random, sha256};
+
+/// zot CVE-2024-39897, Gitea CVE-2026-28740: knowing a digest is no right to its bytes, whichever way it is asked for.
+#[tokio::test]
+async fn cve_2024_39897_a_digest_opens_nothing() {
+    let guarded = Guarded::new().await;
+    let (root, mallory) = (guarded.as_user("root"), guarded.user("mallory").await);
+    let layer = random(500);
+    let digest = root.blob("root/secret", layer.clone()).await;
+    let manifest = root.image("root/secret", "1").await;
+    for repository in ["root/secret", "mallory/own", "mallory/other"] {
+        let denied = if repository == "root/secret" { 403 } else { 404 };
+        for digest in [digest, manifest] {
+            mallory.get(&format!("/v2/{repository}/blobs/{digest}")).await.expect(denied);
+            mallory.head(&format!("/v2/{repository}/blobs/{digest}")).await.expect(denied);
+            mallory.get(&format!("/v2/{repository}/manifests/{digest}")).await.expect(denied);
+        }
+    }
+    mallory.post(&format!("/v2/mallory/own/blobs/uploads/?mount={digest}&from=root/secret"), "").await.expect(202);
+    mallory.post(&format!("/v2/mallory/own/blobs/uploads/?mount={digest}"), "").await.expect(202);
+    // A manifest that names it, pushed without the bytes.
+    let config = random(10);
+    mallory.blob("mallory/own", config.clone()).await;
+    let dangling = image(&[descriptor(IMAGE, &config), descriptor(IMAGE, &layer)]);
+    mallory.manifest("mallory/own", "1", &dangling).await.expect(201);
+    mallory.get(&format!("/v2/mallory/own/blobs/{digest}")).await.expect(404);
+    // A false size is refused for members only: other repositories' lengths are not told.
+    let mut lying = dangling;
+    lying["layers"][0]["size"] = json!(1);
+    mallory.manifest("mallory/own", "2", &lying).await.expect(201);
+}
+
+/// Harbor CVE-2020-29662: another spelling of a path is the same path or none.
+#[tokio::test]
+async fn cve_2020_29662_no_path_leads_around_the_door() {
+    let guarded = Guarded::new().await;
+    let (root, mallory) = (guarded.as_user("root"), guarded.user("mallory").await);
+    root.image("root/secret", "1").await;
+    let scope = token(&mallory, "repository:mallory/own:pull,push").await;
+    let bearer = guarded.stranger().bearer(&scope);
+    for path in [
+        "/v2/_catalog/",
+        "/v2//_catalog",
+        "//v2/_catalog",
+        "/v2/_Catalog",
+        "/v2/%5fcatalog",
+        "/v2/./_catalog",
+        "/V2/_catalog",
+        "/v2/root%2Fsecret/manifests/1",
+        "/v2/root%2fsecret/tags/list",
+        "/v2/mallory/own/%2e%2e/%2e%2e/root/secret/manifests/1",
+        "/v2/mallory/own/../../root/secret/manifests/1",
+        "/v2//root/secret/manifests/1",
+        "/v2/root//secret/manifests/1",
+        "/v2/root/secret/manifests/1/",
+        "/v2/root/secret;x/manifests/1",
+        "/v2/ROOT/secret/manifests/1",
+        "/v2/root/secre%74/manifests/1",
+        "/v2/ro\u{2044}ot/secret/manifests/1",
+        "/api/v1/repositories/root%2Fsecret",
+        "/api/v1//repositories/root/secret",
+        "/api/v1/repositories/root/secret/-/tags/1/../1",
+        "/API/v1/repositories",
+    ] {
+        for client in [&guarded.stranger(), &mallory, &bearer] {
+            let Ok(uri) = path.parse::<http::Uri>() else { continue };
+            let answer = client.get(&uri.to_string()).await;
+            let status = answer.status.as_u16();
+            assert!(matches!(status, 400 | 401 | 403 | 404) || answer.json() == json!({ "repositories": [] }), "{path}: {status}");
+            assert!(!String::from_utf8_lossy(&answer.body).contains("sha256:"), "{path}");
+        }
+    }
+}
+
+/// The catalogue and the list of referrers show nothing of others (Harbor CVE-2020-29662, reliability A-1).
+#[tokio::test]
+async fn lists_and_referrers_leak_nothing() {
+    let guarded = Guarded::new().await;
+    let (root, mallory) = (guarded.as_user("root"), guarded.user("mallory").await);
+    let subject = root.image("root/secret", "1").await;
+    let config = random(20);
+    root.blob("root/secret", config.clone()).await;
+    let mut signature = image(&[descriptor(IMAGE, &config)]);
+    signature["subject"] = json!({ "mediaType": IMAGE, "digest": subject.to_string(), "size": 1 });
+    signature["artifactType"] = json!("application/x.secret-signature");
+    root.manifest("root/secret", &sha256(signature.to_string().as_bytes()).to_string(), &signature).await.expect(201);
+    let referrers = root.get(&format!("/v2/root/secret/referrers/{subject}")).await;
+    assert_eq!(referrers.json()["manifests"].as_array().map(Vec::len), Some(1));
+
+    mallory.get(&format!("/v2/root/secret/referrers/{subject}")).await.expect(403);
+    let own = mallory.get(&format!("/v2/mallory/own/referrers/{subject}")).await;
+    assert!(own.status == 404 || own.json()["manifests"] == json!([]), "{:?}", own.status);
+    assert_eq!(mallory.get("/v2/_catalog").await.json(), json!({ "repositories": [] }));
+    assert_eq!(mallory.get("/v2/_catalog?last=root/secre&n=1").await.json(), json!({ "repositories": [] }));
+    assert_eq!(mallory.get("/api/v1/repositories").await.json(), json!({ "repositories": [] }));
+}
+
+/// Gitea CVE-2026-28699, -28744, -20706: the limits of a token hold on every route and by every way of showing it.
+#[tokio::test]
+async fn cve_2026_28699_a_tokens_limits_hold_everywhere() {
+    let guarded = Guarded::new().await;
+    let alice = guarded.user("alice").await;
+    alice.image("alice/model", "1").await;
+    alice.image("alice/other", "1").await;
+    let limited = json!({ "name": "ci", "actions": ["pull"], "repositories": ["alice/model"] });
+    let secret = guarded.token_of(&alice, &limited).await;
+    let basic = guarded.stranger().basic("alice", &secret);
+    let bearer = guarded.stranger().bearer(&secret);
+    let changed = guarded.stranger().bearer(&token(&basic, "repository:alice/model:* repository:alice/other:*").await);
+    for client in [&basic, &bearer, &changed] {
+        client.get("/v2/alice/model/manifests/1").await.expect(200);
+        for (method, path) in [
+            (Method::GET, "/v2/alice/other/manifests/1"),
+            (Method::PUT, "/v2/alice/model/manifests/2"),
+            (Method::POST, "/v2/alice/model/blobs/uploads/"),
+            (Method::DELETE, "/v2/alice/model/manifests/1"),
+            (Method::DELETE, "/api/v1/repositories/alice/model"),
+            (Method::DELETE, "/api/v1/repositories/alice/model/-/tags/1"),
+            (Method::GET, "/api/v1/repositories/alice/other"),
+        ] {
+            client.call(method.clone(), path, &[("content-type", "application/json")], "{}").await.expect(403);
+        }
+        for (method, path, body) in [
+            (Method::PATCH, "/api/v1/repositories/alice/model", json!({ "public": true })),
+            (Method::POST, "/api/v1/grants", json!({ "subject": "anonymous", "actions": ["pull"], "repositories": "alice/model" })),
+            (Method::POST, "/api/v1/tokens", json!({ "name": "wider", "actions": ["admin"] })),
+            (Method::POST, "/api/v1/robots", json!({ "name": "bot", "repositories": "alice/**", "actions": ["admin"] })),
+            (Method::PUT, "/api/v1/repositories/alice/model/-/tags/2", json!({ "reference": "1" })),
+        ] {
+            client.json(method, path, &body).await.expect(403);
+        }
+        let listed = client.get("/api/v1/repositories").await.json();
+        let names: Vec<_> = listed["repositories"].as_array().expect("a list").iter().map(|one| one["name"].clone()).collect();
+        assert!(names.iter().all(|name| name == "alice/model"), "{listed}");
+    }
+}
+
+/// Harbor CVE-2022-31666 to -31671, -2024-22278: every route of administration, against somebody else's objects.
+#[tokio::test]
+async fn cve_2022_31667_others_objects_are_out_of_reach() {
+    let guarded = Guarded::new().await;
+    let (alice, mallory) = (guarded.user("alice").await, guarded.user("mallory").await);
+    alice.image("alice/model", "1").await;
+    let made = alice.json(Method::POST, "/api/v1/tokens", &json!({ "name": "hers", "actions": ["pull"] })).await.json();
+    let robot = json!({ "name": "her-robot", "repositories": "alice/**", "actions": ["pull"] });
+    alice.json(Method::POST, "/api/v1/robots", &robot).await.expect(201);
+    let grant = json!({ "subject": "robot:her-robot", "actions": ["push"], "repositories": "alice/model" });
+    let grant = alice.json(Method::POST, "/api/v1/grants", &grant).await.json();
+    let trust = json!({
+        "name": "her-trust", "issuer": "https://issuer.example", "audience": "larder",
+        "conditions": [{ "claim": "sub", "values": ["job"] }], "actions": ["pull"], "repositories": ["alice/**"],
+    });
+    alice.json(Method::POST, "/api/v1/trusts", &trust).await.expect(201);
+    guarded.operator().json(Method::POST, "/api/v1/groups", &json!({ "name": "hers" })).await.expect(201);
+    let token = format!("/api/v1/tokens/{}", made["id"].as_str().expect("an id"));
+    let grant = format!("/api/v1/grants/{}", grant["id"]);
+    for (method, path, body) in [
+        (Method::GET, "/api/v1/users", Value::Null),
+        (Method::GET, "/api/v1/users/alice", Value::Null),
+        (Method::PATCH, "/api/v1/users/alice", json!({ "disabled": true })),
+        (Method::DELETE, "/api/v1/users/alice", Value::Null),
+        (Method::PUT, "/api/v1/users/alice/password", json!({ "password": "a new long password" })),
+        (Method::POST, "/api/v1/users/alice/invitation", Value::Null),
+        (Method::PATCH, "/api/v1/users/mallory", json!({ "administrator": true })),
+        (Method::GET, "/api/v1/groups", Value::Null),
+        (Method::GET, "/api/v1/groups/hers", Value::Null),
+        (Method::PUT, "/api/v1/groups/hers/members/mallory", Value::Null),
+        (Method::DELETE, "/api/v1/groups/hers", Value::Null),
+        (Method::GET, "/api/v1/robots/her-robot", Value::Null),
+        (Method::PATCH, "/api/v1/robots/her-robot", json!({ "disabled": true })),
+        (Method::DELETE, "/api/v1/robots/her-robot", Value::Null),
+        (Method::POST, "/api/v1/tokens", json!({ "name": "x", "owner": "user:alice", "actions": ["pull"] })),
+        (Method::POST, "/api/v1/tokens", json!({ "name": "x", "owner": "robot:her-robot", "actions": ["pull"] })),
+        (Method::GET, "/api/v1/tokens?owner=user:alice", Value::Null),
+        (Method::GET, "/api/v1/tokens?owner=*", Value::Null),
+        (Method::DELETE, &token, Value::Null),
+        (Method::GET, &grant, Value::Null),
+        (Method::DELETE, &grant, Value::Null),
+        (Method::POST, "/api/v1/grants", json!({ "subject": "user:mallory", "actions": ["pull"], "repositories": "alice/**" })),
+        (Method::POST, "/api/v1/grants", json!({ "subject": "user:mallory", "actions": ["pull"], "repositories": "**" })),
+        (Method::GET, "/api/v1/grants/explain?identity=user:alice&repository=alice/model", Value::Null),
+        (Method::GET, "/api/v1/trusts/her-trust", Value::Null),
+        (Method::PUT, "/api/v1/trusts/her-trust", trust.clone()),
+        (Method::PATCH, "/api/v1/trusts/her-trust", json!({ "disabled": true })),
+        (Method::DELETE, "/api/v1/trusts/her-trust", Value::Null),
+        (Method::GET, "/api/v1/audit", Value::Null),
+        (Method::GET, "/api/v1/usage", Value::Null),
+        (Method::POST, "/api/v1/sweep", json!({})),
+        (Method::POST, "/api/v1/verify", json!({})),
+        (Method::PATCH, "/api/v1/repositories/alice/model", json!({ "public": true })),
+        (Method::DELETE, "/api/v1/repositories/alice/model", Value::Null),
+        (Method::POST, "/api/v1/repositories", json!({ "name": "alice/new" })),
+    ] {
+        let answer = mallory.json(method.clone(), path, &body).await;
+        assert!(matches!(answer.status.as_u16(), 403 | 404), "{method} {path}: {}", answer.status);
+        let stranger = guarded.stranger().json(method.clone(), path, &body).await;
+        assert_eq!(stranger.status, 401, "{method} {path}");
+        // Whether there is such an account makes no difference (CVE-2020-13794).
+        if path.contains("/users/alice") {
+            let absent = mallory.json(method.clone(), &path.replace("alice", "nobody"), &body).await;
+            assert_eq!((answer.status, &answer.json()["detail"]), (absent.status, &absent.json()["detail"]), "{method} {path}");
+        }
+    }
+    assert_eq!(mallory.get("/api/v1/robots").await.json(), json!({ "robots": [] }));
+    assert_eq!(mallory.get("/api/v1/trusts").await.json(), json!({ "trusts": [] }));
+    assert_eq!(mallory.get("/api/v1/grants").await.json(), json!({ "grants": [] }));
+    alice.get("/api/v1/robots/her-robot").await.expect(200);
+}
+
+/// Harbor CVE-2019-16097: a field too many made an administrator.
+#[tokio::test]
+async fn cve_2019_16097_unknown_fields_are_refused() {
+    let guarded = Guarded::new().await;
+    let operator = guarded.operator();
+    for (method, path, body) in [
+        (Method::POST, "/api/v1/users", json!({ "name": "eve", "password": "a long password", "has_admin_role": true })),
+        (Method::PATCH, "/api/v1/users/root", json!({ "role": "owner" })),
+        (Method::PUT, "/api/v1/users/root/password", json!({ "password": "a long password", "administrator": true })),
+        (Method::POST, "/api/v1/groups", json!({ "name": "g", "admin": true })),
+        (Method::POST, "/api/v1/robots", json!({ "name": "r", "repositories": "a/**", "administrator": true })),
+        (Method::POST, "/api/v1/tokens", json!({ "name": "t", "actions": ["pull"], "id": "chosen" })),
+        (Method::POST, "/api/v1/grants", json!({ "subject": "user:root", "actions": ["pull"], "repositories": "a", "id": 1 })),
+        (Method::POST, "/api/v1/trusts", json!({ "name": "t", "disabled": false })),
+        (Method::POST, "/api/v1/oidc/exchange", json!({ "token": "x", "identity": "user:root" })),
+        (Method::POST, "/api/v1/invitations", json!({ "invitation": "x", "password": "y", "user": "root" })),
+        (Method::PATCH, "/api/v1/repositories/a", json!({ "public": true, "owner": "me" })),
+        (Method::POST, "/api/v1/repositories", json!({ "name": "a", "owner": "me" })),
+    ] {
+        operator.json(method.clone(), path, &body).await.expect(400);
+    }
+}
+
+/// Harbor CVE-2025-30086, -2024-22261: what a list is asked with is a value, and tells nothing that it does not show.
+#[tokio::test]
+async fn cve_2025_30086_filters_are_values() {
+    let guarded = Guarded::new().await;
+    let operator = guarded.operator();
+    for path in [
+        "/api/v1/users?after=' OR 1=1 --&limit=5",
+        "/api/v1/users?q=password%3d~%24argon2",
+        "/api/v1/users?sort=password",
+        "/api/v1/grants?subject=user:x' OR '1'='1",
+        "/api/v1/audit?identity=' UNION SELECT password FROM users --",
+        "/api/v1/audit?action=%25&repository=**",
+        "/api/v1/tokens?owner=user:root' --",
+        "/api/v1/audit?outcome=1",
+        "/api/v1/audit?since=yesterday",
+    ] {
+        let answer = operator.get(&path.replace(' ', "%20")).await;
+        assert!(matches!(answer.status.as_u16(), 200 | 400 | 403 | 404), "{path}: {}", answer.status);
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(!body.contains("argon2") && !body.to_lowercase().contains("sql"), "{path}: {body}");
+    }
+}

@@ -1,0 +1,11 @@
+//! Accounts: who is let in, what he is told who is not, and what he may.
+
+mod api;
+mod authentication;
+mod cves;
+mod denials;
+mod fixture;
+mod proxies;
+mod sessions;
+mod stand_in;
+mod token_service;
