@@ -131,7 +131,9 @@ pub enum Error {
     #[error("a folder of the old registry cannot be read or removed: {}", .0.kind())]
     TreeUnreadable(#[source] std::io::Error),
     /// The tree's files cannot be linked, and there is no room for copies.
-    #[error("the old registry's files cannot be linked ({why}), and copies need {needed} bytes where {available} are free")]
+    #[error(
+        "the old registry's files cannot be linked ({why}), and copies need {needed} bytes where {available} are free"
+    )]
     NoRoomToCopy {
         /// Bytes that are not here yet.
         needed: u64,
@@ -179,9 +181,7 @@ impl Error {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Denied => ErrorCode::Denied,
-            Self::RepositoryUnknown(_) | Self::NotMade(_) | Self::NoTree | Self::NotTakenOver => {
-                ErrorCode::NameUnknown
-            }
+            Self::RepositoryUnknown(_) | Self::NotMade(_) | Self::NoTree | Self::NotTakenOver => ErrorCode::NameUnknown,
             Self::ManifestUnknown { .. } => ErrorCode::ManifestUnknown,
             Self::BlobUnknown { .. } => ErrorCode::BlobUnknown,
             Self::UploadUnknown(_) => ErrorCode::BlobUploadUnknown,
@@ -196,11 +196,10 @@ impl Error {
             Self::TargetsUnknown(_) => ErrorCode::ManifestBlobUnknown,
             Self::InUse { .. } | Self::ReadOnly => ErrorCode::Unsupported,
             Self::StorageFull | Self::NoRoomToCopy { .. } => ErrorCode::StorageFull,
-            Self::CatalogBehind | Self::TooMuchWrong { .. } | Self::TakingOver | Self::TreeUnreadable(_) => ErrorCode::Unavailable,
-            Self::StrangeStore(_)
-            | Self::Store(_)
-            | Self::Catalog(_)
-            | Self::Internal(_) => ErrorCode::Unknown,
+            Self::CatalogBehind | Self::TooMuchWrong { .. } | Self::TakingOver | Self::TreeUnreadable(_) => {
+                ErrorCode::Unavailable
+            }
+            Self::StrangeStore(_) | Self::Store(_) | Self::Catalog(_) | Self::Internal(_) => ErrorCode::Unknown,
         }
     }
 
@@ -217,7 +216,9 @@ impl Error {
     /// Machine-readable facts for the error body; `null` when there are none.
     pub fn detail(&self) -> Value {
         match self {
-            Self::RepositoryUnknown(name) | Self::RepositoryExists(name) | Self::NotMade(name) => json!({ "name": name.as_str() }),
+            Self::RepositoryUnknown(name) | Self::RepositoryExists(name) | Self::NotMade(name) => {
+                json!({ "name": name.as_str() })
+            }
             Self::ManifestUnknown { repository, reference } => {
                 json!({ "name": repository.as_str(), "reference": reference })
             }

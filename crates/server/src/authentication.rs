@@ -13,11 +13,11 @@ use larder_access::{self as access, Access, Caller, CallerKind, Denial, Origin, 
 use larder_oci::{Action, RepositoryName};
 use larder_registry::{Actor, Judge, Rights, Verdict, Visible};
 
+use crate::ClientCertificate;
 use crate::challenge::{self, Flaw, Need};
 use crate::open_state::{self, Refused};
 use crate::service::{App, Knock};
 use crate::site::Site;
-use crate::ClientCertificate;
 
 /// Somebody who was let in, with what he may.
 #[derive(Clone, Debug)]
@@ -201,7 +201,8 @@ impl Visitor {
 
     /// The same visitor in this request. History and audit note it, with the credential's id and the address.
     fn in_request(mut self, request_id: &str) -> Self {
-        let credential = self.caller.as_ref().filter(|caller| caller.is_known()).map(|caller| caller.credential.clone());
+        let credential =
+            self.caller.as_ref().filter(|caller| caller.is_known()).map(|caller| caller.credential.clone());
         let address = self.address.map(|address| address.to_string());
         self.actor = self.actor.in_request(request_id).coming(credential.clone(), address.clone());
         self.live = self.live.in_request(request_id).coming(credential, address);
@@ -225,9 +226,7 @@ impl Visitor {
             Need::Nothing => true,
             Need::Catalog => caller.scope_allows_catalog(),
             Need::Repository(name, action) => caller.scope_allows(*action, name),
-            Need::Mount(to, from) => {
-                caller.scope_allows(Action::Push, to) && caller.scope_allows(Action::Pull, from)
-            }
+            Need::Mount(to, from) => caller.scope_allows(Action::Push, to) && caller.scope_allows(Action::Pull, from),
         }
     }
 }
@@ -322,7 +321,8 @@ mod tests {
 
     #[test]
     fn credentials_are_read_as_clients_write_them() {
-        let basic = |user: &str, password: &str| Presented::Basic { user: user.to_owned(), password: password.to_owned() };
+        let basic =
+            |user: &str, password: &str| Presented::Basic { user: user.to_owned(), password: password.to_owned() };
         assert_eq!(read(&[]), Presented::Nothing);
         assert_eq!(read(&["Basic YWxpY2U6c2VjcmV0"]), basic("alice", "secret"));
         assert_eq!(read(&["basic YWxpY2U6cDp3"]), basic("alice", "p:w"));

@@ -41,13 +41,7 @@ impl Server {
     }
 
     fn of(service: Service) -> Self {
-        Self {
-            service,
-            bound: Vec::new(),
-            metrics: Vec::new(),
-            addresses: Vec::new(),
-            tls_addresses: Vec::new(),
-        }
+        Self { service, bound: Vec::new(), metrics: Vec::new(), addresses: Vec::new(), tls_addresses: Vec::new() }
     }
 
     /// Listens on an address; port 0 takes a free one. Answers the address it got.

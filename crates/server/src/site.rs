@@ -55,11 +55,6 @@ impl Site {
         self.host.as_ref().map_or("HOST", Authority::as_str)
     }
 
-    /// Whether the client came by TLS.
-    pub fn is_secure(&self) -> bool {
-        self.secure
-    }
-
     /// `https://host:port`, without a slash at the end. A request without a host gets the path of this server alone.
     pub fn origin(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
@@ -118,7 +113,11 @@ impl Told {
 
 fn list(headers: &HeaderMap, name: &str) -> Vec<String> {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(|entry| entry.trim().to_owned()).filter(|entry| !entry.is_empty()).collect()
+    lines
+        .flat_map(|line| line.split(','))
+        .map(|entry| entry.trim().to_owned())
+        .filter(|entry| !entry.is_empty())
+        .collect()
 }
 
 fn outermost(entries: &[String], hops: usize) -> Option<&String> {
@@ -175,9 +174,12 @@ mod tests {
     /// A client writes entries of its own before the proxy's.
     #[test]
     fn the_outermost_trusted_proxy_is_believed_and_nobody_before_it() {
-        let config =
-            Config { proxy_trusted: vec!["10.0.0.0/8".parse().expect("it is a range")], ..Config::default() };
-        let one = [("host", "x"), ("x-forwarded-for", "1.2.3.4, 203.0.113.9"), ("x-forwarded-host", "attacker.test, reg.example")];
+        let config = Config { proxy_trusted: vec!["10.0.0.0/8".parse().expect("it is a range")], ..Config::default() };
+        let one = [
+            ("host", "x"),
+            ("x-forwarded-for", "1.2.3.4, 203.0.113.9"),
+            ("x-forwarded-host", "attacker.test, reg.example"),
+        ];
         assert_eq!(site(&config, &peer("10.0.0.1:4"), &one).as_deref(), Ok("http://reg.example"));
         let two = [
             ("host", "x"),

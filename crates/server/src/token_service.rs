@@ -124,8 +124,8 @@ impl Wanted {
         if asked.all("service").any(|service| !service.is_empty() && service != access.settings().service) {
             return Err(Refusal::bad("invalid_target", "tokens are issued here for another service"));
         }
-        let scopes = Scopes::parse_all(asked.all("scope"))
-            .map_err(|error| Refusal::bad("invalid_scope", error.to_string()))?;
+        let scopes =
+            Scopes::parse_all(asked.all("scope")).map_err(|error| Refusal::bad("invalid_scope", error.to_string()))?;
         if scopes.len() > MOST_RESOURCES {
             return Err(Refusal::bad("invalid_scope", format!("at most {MOST_RESOURCES} resources at once")));
         }
@@ -300,9 +300,11 @@ impl From<larder_access::Refused> for Refusal {
                 retry_after: Some(seconds(retry_after)),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", "too many wrong credentials")
             },
-            Refused::Unavailable => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "the credential cannot be checked now")
-            }
+            Refused::Unavailable => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                "the credential cannot be checked now",
+            ),
         }
     }
 }

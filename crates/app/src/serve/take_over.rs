@@ -16,15 +16,17 @@ use crate::outcome::{Failure, Result};
 const TOLD: Duration = Duration::from_secs(5);
 
 /// The work under way; it ends with this value.
-pub struct OldTree(JoinHandle<Result>);
+pub struct OldTree(Option<JoinHandle<Result>>);
 
 impl OldTree {
     /// Resolves when the tree could not be taken over: then the server must not go on as if it were empty.
     pub async fn failure(&mut self) -> Failure {
-        if !self.0.is_finished()
-            && let Ok(Err(failure)) = (&mut self.0).await
-        {
-            return failure;
+        if let Some(work) = &mut self.0 {
+            let outcome = work.await;
+            self.0 = None;
+            if let Ok(Err(failure)) = outcome {
+                return failure;
+            }
         }
         std::future::pending().await
     }
@@ -32,7 +34,9 @@ impl OldTree {
 
 impl Drop for OldTree {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(work) = &self.0 {
+            work.abort();
+        }
     }
 }
 
@@ -47,7 +51,7 @@ pub async fn begin(configuration: &Configuration, registry: &Registry, folder: &
         registry.close_to_clients();
     }
     let (registry, folder) = (registry.clone(), folder.to_owned());
-    Ok(OldTree(tokio::spawn(async move {
+    Ok(OldTree(Some(tokio::spawn(async move {
         if read_only {
             return Ok(());
         }
@@ -59,7 +63,7 @@ pub async fn begin(configuration: &Configuration, registry: &Registry, folder: &
             later(&registry, &folder).await;
         }
         Ok(())
-    })))
+    }))))
 }
 
 async fn rows(registry: &Registry, folder: &PathBuf) -> Result {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod configuration;
+mod imports;
 mod larder;
 mod serving;
 mod stopping;

@@ -48,7 +48,8 @@ const MARGIN: SignedDuration = SignedDuration::from_millis(100);
 /// How to take a tree over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Hash every byte in the same run. Otherwise that is left to [`Registry::verify_imported`].
+    /// Hash every byte in the same run, and count what belongs to no repository. Otherwise that is left to [`Registry::verify_imported`] and to a later
+    /// pass: clients are waiting.
     pub verify: bool,
 }
 
@@ -166,8 +167,8 @@ impl Run {
         self.pass(since).await?;
         self.collector.begin_second_pass();
         self.pass(Some(begun)).await?;
-        self.count_unlinked().await?;
         if options.verify {
+            self.count_unlinked().await?;
             self.hash_all().await?;
         }
         let (count, bytes) = self.registry.inner.catalog.unverified_totals().await?;

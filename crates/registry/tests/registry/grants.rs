@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use larder_oci::{Action, Actions, Digest, Reference, RepositoryName, RepositoryPattern, Tag};
 use larder_registry::{
-    Actor, CreateOnPush, Error, Judge, Mount, PageRequest, RepositoryChange, Settings, UploadBody, Verdict, Visible, testing,
+    Actor, CreateOnPush, Error, Judge, Mount, PageRequest, RepositoryChange, Settings, UploadBody, Verdict, Visible,
+    testing,
 };
 
 use crate::driver::{Driver, image, name, sha256};
@@ -47,7 +48,11 @@ impl Judge for Table {
 
     fn visible(&self) -> Visible {
         let pull = |rules: &[(Actions, RepositoryPattern)]| {
-            rules.iter().filter(|(actions, _)| actions.implies(Action::Pull)).map(|(_, pattern)| pattern.clone()).collect()
+            rules
+                .iter()
+                .filter(|(actions, _)| actions.implies(Action::Pull))
+                .map(|(_, pattern)| pattern.clone())
+                .collect()
         };
         Visible { allow: pull(&self.allow), deny: pull(&self.deny), public: true }
     }
@@ -65,7 +70,12 @@ fn public(public: bool) -> RepositoryChange {
     RepositoryChange { public: Some(public), ..RepositoryChange::default() }
 }
 
-async fn blob(driver: &Driver, actor: &Actor, repository: &str, bytes: &'static [u8]) -> larder_registry::Result<Digest> {
+async fn blob(
+    driver: &Driver,
+    actor: &Actor,
+    repository: &str,
+    bytes: &'static [u8],
+) -> larder_registry::Result<Digest> {
     let body = UploadBody::of(Bytes::from_static(bytes));
     driver.registry.push_blob(actor, &name(repository), &sha256(bytes), body).await
 }
@@ -131,7 +141,11 @@ async fn lists_show_what_may_be_pulled() {
         driver.push_blob(repository, b"bytes").await;
     }
     driver.registry.set_repository(&driver.actor, &name("open/d"), public(true)).await.expect("it becomes public");
-    let actor = Table::default().allow("pull", "alice/**").allow("pull", "*/b").allow("pull", "team/**").deny("pull", "team/hidden");
+    let actor = Table::default()
+        .allow("pull", "alice/**")
+        .allow("pull", "*/b")
+        .allow("pull", "team/**")
+        .deny("pull", "team/hidden");
     let actor = actor.of("user:alice");
     let names = |page: larder_registry::Page<RepositoryName>| {
         page.items.iter().map(RepositoryName::to_string).collect::<Vec<_>>()
@@ -239,7 +253,8 @@ async fn pushes_make_repositories_only_where_they_should() {
         assert!(matches!(mounted, Err(Error::NotMade(_))), "{mounted:?}");
         let tagged = driver.push_manifest("other/model", "1", &image(&[])).await;
         assert!(matches!(tagged, Err(Error::NotMade(_))), "{tagged:?}");
-        let made = driver.registry.create_repository(&driver.actor, &name("other/model"), RepositoryChange::default()).await;
+        let made =
+            driver.registry.create_repository(&driver.actor, &name("other/model"), RepositoryChange::default()).await;
         made.expect("it is made beforehand");
         blob(&driver, &driver.actor, "other/model", b"bytes").await.expect("it is there now");
     }

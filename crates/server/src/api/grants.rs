@@ -1,7 +1,9 @@
 //! Grants: who may do what where, and why.
 
 use axum::body::Body;
-use larder_access::{Effect, Explanation as Reasons, Grant as Row, GrantFilter, NewPermission, Reason as Because, ReasonEffect, Subject};
+use larder_access::{
+    Effect, Explanation as Reasons, Grant as Row, GrantFilter, NewPermission, Reason as Because, ReasonEffect, Subject,
+};
 use larder_oci::{Action, RepositoryName, RepositoryPattern};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -171,7 +173,10 @@ pub(super) async fn list(call: Call<'_>) -> Result<Response> {
     let (subject, pattern) = (call.query.first("subject"), call.query.first("repositories"));
     let filter = GrantFilter {
         subject: subject.map(parse_subject).transpose()?,
-        pattern: pattern.map(str::parse).transpose().map_err(|error: larder_oci::ParseError| Problem::bad_request(error.to_string()))?,
+        pattern: pattern
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: larder_oci::ParseError| Problem::bad_request(error.to_string()))?,
     };
     let (access, by) = call.accounts()?;
     let found = access.grants(&by, &filter, after, wanted.limit).await?;
@@ -249,7 +254,8 @@ pub(super) async fn remove(call: Call<'_>, id: i64) -> Result<Response> {
 )]
 pub(super) async fn explain(call: Call<'_>) -> Result<Response> {
     let repository = call.query.first("repository").ok_or_else(|| Problem::bad_request("repository is missing"))?;
-    let repository: RepositoryName = repository.parse().map_err(|error: larder_oci::ParseError| Problem::bad_request(error.to_string()))?;
+    let repository: RepositoryName =
+        repository.parse().map_err(|error: larder_oci::ParseError| Problem::bad_request(error.to_string()))?;
     let (access, by) = call.accounts()?;
     let identity = call.query.first("identity").unwrap_or(by.identity());
     Ok(ok(&Explanation::from(access.explain(&by, identity, &repository).await?)))

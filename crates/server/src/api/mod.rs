@@ -57,7 +57,9 @@ impl Call<'_> {
         match &self.visitor.caller {
             Some(caller) => Ok((access, By::of(caller, self.origin(), request_id))),
             None if self.visitor.operator => Ok((access, By::operator(request_id))),
-            None => Err(Problem::denied("accounts are made by whoever owns the data folder, until there is an administrator")),
+            None => Err(Problem::denied(
+                "accounts are made by whoever owns the data folder, until there is an administrator",
+            )),
         }
     }
 
@@ -127,11 +129,9 @@ impl App {
 
 async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
     match route {
-        Route::Repositories
-        | Route::Repository(_)
-        | Route::Tags(_)
-        | Route::Tag(..)
-        | Route::History(..) => about_repositories(call, body, route).await,
+        Route::Repositories | Route::Repository(_) | Route::Tags(_) | Route::Tag(..) | Route::History(..) => {
+            about_repositories(call, body, route).await
+        }
         Route::Users
         | Route::User(_)
         | Route::Password(_)

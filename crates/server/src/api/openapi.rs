@@ -7,7 +7,9 @@ use http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
-use super::{audit, credentials, grants, groups, imports, oidc, repositories, robots, tags, trusts, upkeep, users, whoami};
+use super::{
+    audit, credentials, grants, groups, imports, oidc, repositories, robots, tags, trusts, upkeep, users, whoami,
+};
 use crate::answer::{self, Response};
 
 /// An error (RFC 9457).

@@ -108,9 +108,7 @@ impl From<Error> for Problem {
             | Error::NoRoomToCopy { .. }
             | Error::CatalogBehind
             | Error::TooMuchWrong { .. }
-            | Error::TakingOver => {
-                Some((RETRY_AFTER, HeaderValue::from_static("60")))
-            }
+            | Error::TakingOver => Some((RETRY_AFTER, HeaderValue::from_static("60"))),
             Error::ReadOnly => Some((ALLOW, HeaderValue::from_static("GET, HEAD"))),
             _ => None,
         };

@@ -140,7 +140,12 @@ impl Route {
             | Self::Audit
             | Self::Tags(_)
             | Self::History(..) => "GET, HEAD",
-            Self::Sweep | Self::Verify | Self::ImportRegistry2 | Self::Invitation(_) | Self::Invitations | Self::Exchange => "POST",
+            Self::Sweep
+            | Self::Verify
+            | Self::ImportRegistry2
+            | Self::Invitation(_)
+            | Self::Invitations
+            | Self::Exchange => "POST",
             Self::Repositories
             | Self::Users
             | Self::Groups

@@ -61,7 +61,9 @@ impl Call<'_> {
             && self.registry.may(&self.visitor.live, Action::Push, to).await?
             && self.registry.may(&self.visitor.live, Action::Pull, from).await?;
         match self.app.guard().await? {
-            Some(guard) if helps => Ok(Some(guard.challenge(&self.visitor.site, &need, Some(Flaw::InsufficientScope)).into())),
+            Some(guard) if helps => {
+                Ok(Some(guard.challenge(&self.visitor.site, &need, Some(Flaw::InsufficientScope)).into()))
+            }
             _ => Ok(None),
         }
     }

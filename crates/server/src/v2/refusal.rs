@@ -52,11 +52,6 @@ impl Refusal {
         self.denied
     }
 
-    /// The code that clients see, for the audit.
-    pub fn code(&self) -> ErrorCode {
-        self.code
-    }
-
     /// The path names nothing.
     pub fn not_found() -> Self {
         Self::new(ErrorCode::Unsupported).status(StatusCode::NOT_FOUND).message("there is nothing at this path")
@@ -151,9 +146,7 @@ impl From<Error> for Refusal {
             | Error::NoRoomToCopy { .. }
             | Error::CatalogBehind
             | Error::TooMuchWrong { .. }
-            | Error::TakingOver => {
-                refusal.header(RETRY_AFTER, RETRY_SECONDS)
-            }
+            | Error::TakingOver => refusal.header(RETRY_AFTER, RETRY_SECONDS),
             Error::ReadOnly => refusal.header(ALLOW, HeaderValue::from_static("GET, HEAD")),
             _ if refusal.status.is_server_error() => Self { cause: Some(chain(&error)), ..refusal },
             _ => refusal,

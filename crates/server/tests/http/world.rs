@@ -1,6 +1,7 @@
 //! A registry in memory, the server before it, and clients named for what they may do.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use base64::Engine;
@@ -55,6 +56,14 @@ pub struct Client {
     service: Service,
     peer: Peer,
     authorization: Option<String>,
+    login: Option<Arc<Login>>,
+}
+
+/// Gets tokens when a challenge asks for one, and goes on with the last.
+struct Login {
+    user: String,
+    password: String,
+    held: Mutex<Option<String>>,
 }
 
 /// An answer, read to its end.
@@ -67,7 +76,7 @@ pub struct Answer {
 impl Client {
     /// A client at the other end of this connection, without a credential.
     pub fn of(service: &Service, peer: Peer) -> Self {
-        Self { service: service.clone(), peer, authorization: None }
+        Self { service: service.clone(), peer, authorization: None, login: None }
     }
 
     /// The same with a name and a password on every request.
@@ -79,6 +88,12 @@ impl Client {
     /// The same with a bearer token on every request.
     pub fn bearer(&self, token: &str) -> Self {
         Self { authorization: Some(format!("Bearer {token}")), ..self.clone() }
+    }
+
+    /// The same, getting a token for each challenge that it meets.
+    pub fn logging_in(&self, user: &str, password: &str) -> Self {
+        let login = Login { user: user.to_owned(), password: password.to_owned(), held: Mutex::default() };
+        Self { login: Some(Arc::new(login)), ..self.clone() }
     }
 
     /// The same without a credential.
@@ -94,7 +109,9 @@ impl Client {
 
     /// Sends what is built elsewhere. Without a `Host` it gets the usual one.
     pub async fn send(&self, mut request: Request<Body>) -> Answer {
-        if let Some(authorization) = self.authorization.as_ref().filter(|_| !request.headers().contains_key("authorization")) {
+        let held = self.login.as_ref().and_then(|login| login.held.lock().expect("no panic under it").clone());
+        let authorization = self.authorization.clone().or(held.map(|token| format!("Bearer {token}")));
+        if let Some(authorization) = authorization.filter(|_| !request.headers().contains_key("authorization")) {
             request.headers_mut().insert("authorization", authorization.parse().expect("it is a value"));
         }
         if !request.headers().contains_key("host") {
@@ -109,6 +126,22 @@ impl Client {
     /// Sends bytes, with their length, as clients do.
     pub async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         let body = body.into();
+        let mut answer = self.call_once(method.clone(), path, headers, body.clone()).await;
+        // One token for the repository, and one with the source of a mount.
+        for _ in 0..2 {
+            let Some(login) = self.login.as_ref().filter(|_| answer.status == 401) else { break };
+            let scope =
+                answer.header("www-authenticate").split("scope=\"").nth(1).and_then(|rest| rest.split('"').next());
+            let path_of_service = format!("/token?service=larder&scope={}", scope.unwrap_or("").replace(' ', "%20"));
+            let service = self.basic(&login.user, &login.password);
+            let given = service.call_once(Method::GET, &path_of_service, &[], Bytes::new()).await.json();
+            *login.held.lock().expect("no panic under it") = given["token"].as_str().map(str::to_owned);
+            answer = self.call_once(method.clone(), path, headers, body.clone()).await;
+        }
+        answer
+    }
+
+    async fn call_once(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
         let mut request = Request::builder().method(&method).uri(path);
         if !body.is_empty() || matches!(method, Method::POST | Method::PUT | Method::PATCH) {
             request = request.header("content-length", body.len());

@@ -11,15 +11,24 @@ use super::fixture::{Guarded, password, token};
 async fn users_are_made_listed_changed_and_removed() {
     let guarded = Guarded::new().await;
     let root = guarded.as_user("root");
-    let made = root.json(Method::POST, "/api/v1/users", &json!({ "name": "alice", "password": password("alice"), "email": "alice@example.org" })).await;
+    let made = root
+        .json(
+            Method::POST,
+            "/api/v1/users",
+            &json!({ "name": "alice", "password": password("alice"), "email": "alice@example.org" }),
+        )
+        .await;
     made.expect(201);
     assert_eq!(made.header("location"), "/api/v1/users/alice");
     assert_eq!((&made.json()["administrator"], &made.json()["has_password"]), (&json!(false), &json!(true)));
     assert!(made.json()["invitation"].is_null());
-    let again = root.json(Method::POST, "/api/v1/users", &json!({ "name": "alice", "password": password("alice") })).await;
+    let again =
+        root.json(Method::POST, "/api/v1/users", &json!({ "name": "alice", "password": password("alice") })).await;
     again.expect(409);
     assert_eq!(again.json()["code"], "NAME_IN_USE");
-    root.json(Method::POST, "/api/v1/users", &json!({ "name": "Alice+1", "password": password("x") })).await.expect(400);
+    root.json(Method::POST, "/api/v1/users", &json!({ "name": "Alice+1", "password": password("x") }))
+        .await
+        .expect(400);
     root.json(Method::POST, "/api/v1/users", &json!({ "name": "bob", "password": "short" })).await.expect(400);
     assert_eq!(root.get("/api/v1/users/root").await.json()["administrator"], json!(true));
 
@@ -68,7 +77,10 @@ async fn an_invitation_is_used_once() {
     guarded.as_user("alice").get("/v2/").await.expect(401);
     let stranger = guarded.stranger();
     let accept = json!({ "invitation": secret, "password": password("alice") });
-    stranger.json(Method::POST, "/api/v1/invitations", &json!({ "invitation": secret, "password": "no" })).await.expect(400);
+    stranger
+        .json(Method::POST, "/api/v1/invitations", &json!({ "invitation": secret, "password": "no" }))
+        .await
+        .expect(400);
     stranger.json(Method::POST, "/api/v1/invitations", &accept).await.expect(200);
     guarded.as_user("alice").get("/v2/").await.expect(200);
     stranger.json(Method::POST, "/api/v1/invitations", &accept).await.expect(403);
@@ -94,7 +106,10 @@ async fn tokens_are_shown_once_listed_and_revoked() {
     assert!(listed["tokens"][0].get("token").is_none(), "{listed}");
     assert!(!listed.to_string().contains(&secret));
     let client = guarded.stranger().bearer(&secret);
-    assert_eq!(client.get("/api/v1/whoami").await.json()["credential"], format!("token:{}", made["id"].as_str().expect("an id")));
+    assert_eq!(
+        client.get("/api/v1/whoami").await.json()["credential"],
+        format!("token:{}", made["id"].as_str().expect("an id"))
+    );
     guarded.pass(Duration::from_secs(3601));
     client.get("/v2/").await.expect(401);
     alice.delete(&format!("/api/v1/tokens/{}", made["id"].as_str().expect("an id"))).await.expect(204);
@@ -107,7 +122,8 @@ async fn robots_stay_within_their_pattern() {
     let guarded = Guarded::new().await;
     let (root, alice) = (guarded.as_user("root"), guarded.user("alice").await);
     root.image("root/other", "1").await;
-    let robot = json!({ "name": "alice-ci", "repositories": "alice/**", "actions": ["pull", "push"], "description": "CI" });
+    let robot =
+        json!({ "name": "alice-ci", "repositories": "alice/**", "actions": ["pull", "push"], "description": "CI" });
     alice.json(Method::POST, "/api/v1/robots", &robot).await.expect(201);
     let beyond = json!({ "name": "beyond", "repositories": "**", "actions": ["pull"] });
     alice.json(Method::POST, "/api/v1/robots", &beyond).await.expect(403);
@@ -133,10 +149,21 @@ async fn grants_are_made_explained_and_taken_back() {
     let allowed = guarded.grant("user:bob", &["pull", "push"], "team/**").await;
     let denied = guarded.rule("user:bob", &["push"], "team/frozen", "deny").await;
     let explained = root.get("/api/v1/grants/explain?identity=user:bob&repository=team/frozen").await.json();
-    let about = |action: &str| explained["actions"].as_array().expect("a list").iter().find(|one| one["action"] == action).cloned().expect("it is there");
+    let about = |action: &str| {
+        explained["actions"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|one| one["action"] == action)
+            .cloned()
+            .expect("it is there")
+    };
     assert_eq!((&about("pull")["allowed"], &about("push")["allowed"]), (&json!(true), &json!(false)));
     assert_eq!(about("push")["reasons"][0]["effect"], "denies");
-    assert!(about("push")["reasons"][0]["source"].as_str().is_some_and(|source| source.contains(&denied.to_string())), "{explained}");
+    assert!(
+        about("push")["reasons"][0]["source"].as_str().is_some_and(|source| source.contains(&denied.to_string())),
+        "{explained}"
+    );
     let listed = root.get("/api/v1/grants?subject=user:bob&limit=1").await;
     assert_eq!(listed.json()["grants"][0]["id"], allowed);
     let next = listed.next().expect("there is more");
@@ -159,7 +186,13 @@ async fn grants_are_made_explained_and_taken_back() {
     ] {
         root.json(Method::POST, "/api/v1/grants", &wrong).await.expect(400);
     }
-    root.json(Method::POST, "/api/v1/grants", &json!({ "subject": "user:absent", "actions": ["pull"], "repositories": "a" })).await.expect(404);
+    root.json(
+        Method::POST,
+        "/api/v1/grants",
+        &json!({ "subject": "user:absent", "actions": ["pull"], "repositories": "a" }),
+    )
+    .await
+    .expect(404);
 }
 
 #[tokio::test]
@@ -179,7 +212,10 @@ async fn trusts_on_shared_issuers_name_their_owner() {
     let tight = trust(json!([{ "claim": "repository_owner_id", "values": ["1234"] }]));
     root.json(Method::POST, "/api/v1/trusts", &tight).await.expect(201);
     assert_eq!(root.get("/api/v1/trusts").await.json()["trusts"][0]["expires_in"], 3600);
-    assert_eq!(root.json(Method::PATCH, "/api/v1/trusts/github", &json!({ "disabled": true })).await.json()["disabled"], true);
+    assert_eq!(
+        root.json(Method::PATCH, "/api/v1/trusts/github", &json!({ "disabled": true })).await.json()["disabled"],
+        true
+    );
     root.json(Method::PUT, "/api/v1/trusts/github", &tight).await.expect(200);
     root.delete("/api/v1/trusts/github").await.expect(204);
     let exchange = guarded.stranger().json(Method::POST, "/api/v1/oidc/exchange", &json!({ "token": "x.y.z" })).await;
@@ -210,7 +246,10 @@ async fn repositories_are_described_shown_and_hidden() {
 async fn everybody_learns_who_he_is() {
     let guarded = Guarded::new().await;
     let root = guarded.as_user("root").get("/api/v1/whoami").await.json();
-    assert_eq!((&root["identity"], &root["kind"], &root["administrator"]), (&json!("user:root"), &json!("user"), &json!(true)));
+    assert_eq!(
+        (&root["identity"], &root["kind"], &root["administrator"]),
+        (&json!("user:root"), &json!("user"), &json!(true))
+    );
     assert_eq!(guarded.operator().get("/api/v1/whoami").await.json()["kind"], "operator");
     guarded.stranger().get("/api/v1/whoami").await.expect(401);
     guarded.stranger().get("/api/v1/version").await.expect(200);
@@ -235,7 +274,10 @@ async fn changes_are_in_the_audit_and_secrets_are_not() {
     }
     let entries = audit.json()["entries"].as_array().expect("a list").clone();
     let token = entries.iter().find(|entry| entry["request_id"] == made.header("x-request-id")).expect("it is there");
-    assert_eq!((&token["identity"], &token["credential"], &token["address"]), (&json!("user:alice"), &json!("password"), &json!("192.0.2.7")));
+    assert_eq!(
+        (&token["identity"], &token["credential"], &token["address"]),
+        (&json!("user:alice"), &json!("password"), &json!("192.0.2.7"))
+    );
     let push = entries.iter().find(|entry| entry["repository"] == "alice/model").expect("a push is there");
     assert_eq!((&push["identity"], &push["outcome"]), (&json!("user:alice"), &json!("allowed")));
     assert!(entries.iter().any(|entry| entry["action"] == "login" && entry["outcome"] == "denied"), "{text}");

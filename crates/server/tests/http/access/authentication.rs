@@ -77,7 +77,8 @@ async fn a_personal_token_is_a_password_with_any_name() {
     let guarded = Guarded::new().await;
     let alice = guarded.user("alice").await;
     alice.image("alice/model", "1").await;
-    let secret = guarded.token_of(&alice, &json!({ "name": "ci", "actions": ["pull"], "repositories": ["alice/**"] })).await;
+    let secret =
+        guarded.token_of(&alice, &json!({ "name": "ci", "actions": ["pull"], "repositories": ["alice/**"] })).await;
     assert!(secret.starts_with("ldr_"));
     for name in ["AWS", "oauth2accesstoken", "_json_key", "gitlab-ci-token", "alice", "a+b", ""] {
         let client = guarded.stranger().basic(name, &secret);
@@ -220,9 +221,13 @@ async fn guessing_is_slowed_down_and_locks_nobody_out() {
 #[tokio::test]
 async fn the_first_account_ends_the_open_state() {
     let guarded = Guarded::open(settings(), Config::default()).await;
-    let local = Client::of(&guarded.service, larder_server::Peer::tcp("127.0.0.1:4000".parse().expect("an address"), 1));
+    let local =
+        Client::of(&guarded.service, larder_server::Peer::tcp("127.0.0.1:4000".parse().expect("an address"), 1));
     local.image("model", "1").await;
-    local.json(Method::POST, "/api/v1/users", &json!({ "name": "mallory", "password": "x".repeat(20) })).await.expect(403);
+    local
+        .json(Method::POST, "/api/v1/users", &json!({ "name": "mallory", "password": "x".repeat(20) }))
+        .await
+        .expect(403);
     guarded.user("root").await;
     local.get("/v2/").await.expect(401);
     local.get("/v2/model/manifests/1").await.expect(401);

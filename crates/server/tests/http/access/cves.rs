@@ -72,7 +72,10 @@ async fn cve_2020_29662_no_path_leads_around_the_door() {
             let Ok(uri) = path.parse::<http::Uri>() else { continue };
             let answer = client.get(&uri.to_string()).await;
             let status = answer.status.as_u16();
-            assert!(matches!(status, 400 | 401 | 403 | 404) || answer.json() == json!({ "repositories": [] }), "{path}: {status}");
+            assert!(
+                matches!(status, 400 | 401 | 403 | 404) || answer.json() == json!({ "repositories": [] }),
+                "{path}: {status}"
+            );
             assert!(!String::from_utf8_lossy(&answer.body).contains("sha256:"), "{path}");
         }
     }
@@ -87,7 +90,9 @@ async fn lists_and_referrers_leak_nothing() {
     let config = random(20);
     root.blob("root/secret", config.clone()).await;
     let mut signature = image(&[descriptor(IMAGE, &config)]);
-    signature["subject"] = json!({ "mediaType": IMAGE, "digest": subject.to_string(), "size": 1 });
+    let size = root.head(&format!("/v2/root/secret/manifests/{subject}")).await.header("content-length").parse::<u64>();
+    signature["subject"] =
+        json!({ "mediaType": IMAGE, "digest": subject.to_string(), "size": size.expect("a length") });
     signature["artifactType"] = json!("application/x.secret-signature");
     root.manifest("root/secret", &sha256(signature.to_string().as_bytes()).to_string(), &signature).await.expect(201);
     let referrers = root.get(&format!("/v2/root/secret/referrers/{subject}")).await;
@@ -128,15 +133,24 @@ async fn cve_2026_28699_a_tokens_limits_hold_everywhere() {
         }
         for (method, path, body) in [
             (Method::PATCH, "/api/v1/repositories/alice/model", json!({ "public": true })),
-            (Method::POST, "/api/v1/grants", json!({ "subject": "anonymous", "actions": ["pull"], "repositories": "alice/model" })),
+            (
+                Method::POST,
+                "/api/v1/grants",
+                json!({ "subject": "anonymous", "actions": ["pull"], "repositories": "alice/model" }),
+            ),
             (Method::POST, "/api/v1/tokens", json!({ "name": "wider", "actions": ["admin"] })),
-            (Method::POST, "/api/v1/robots", json!({ "name": "bot", "repositories": "alice/**", "actions": ["admin"] })),
+            (
+                Method::POST,
+                "/api/v1/robots",
+                json!({ "name": "bot", "repositories": "alice/**", "actions": ["admin"] }),
+            ),
             (Method::PUT, "/api/v1/repositories/alice/model/-/tags/2", json!({ "reference": "1" })),
         ] {
             client.json(method, path, &body).await.expect(403);
         }
         let listed = client.get("/api/v1/repositories").await.json();
-        let names: Vec<_> = listed["repositories"].as_array().expect("a list").iter().map(|one| one["name"].clone()).collect();
+        let names: Vec<_> =
+            listed["repositories"].as_array().expect("a list").iter().map(|one| one["name"].clone()).collect();
         assert!(names.iter().all(|name| name == "alice/model"), "{listed}");
     }
 }
@@ -182,8 +196,16 @@ async fn cve_2022_31667_others_objects_are_out_of_reach() {
         (Method::DELETE, &token, Value::Null),
         (Method::GET, &grant, Value::Null),
         (Method::DELETE, &grant, Value::Null),
-        (Method::POST, "/api/v1/grants", json!({ "subject": "user:mallory", "actions": ["pull"], "repositories": "alice/**" })),
-        (Method::POST, "/api/v1/grants", json!({ "subject": "user:mallory", "actions": ["pull"], "repositories": "**" })),
+        (
+            Method::POST,
+            "/api/v1/grants",
+            json!({ "subject": "user:mallory", "actions": ["pull"], "repositories": "alice/**" }),
+        ),
+        (
+            Method::POST,
+            "/api/v1/grants",
+            json!({ "subject": "user:mallory", "actions": ["pull"], "repositories": "**" }),
+        ),
         (Method::GET, "/api/v1/grants/explain?identity=user:alice&repository=alice/model", Value::Null),
         (Method::GET, "/api/v1/trusts/her-trust", Value::Null),
         (Method::PUT, "/api/v1/trusts/her-trust", trust.clone()),
@@ -204,7 +226,11 @@ async fn cve_2022_31667_others_objects_are_out_of_reach() {
         // Whether there is such an account makes no difference (CVE-2020-13794).
         if path.contains("/users/alice") {
             let absent = mallory.json(method.clone(), &path.replace("alice", "nobody"), &body).await;
-            assert_eq!((answer.status, &answer.json()["detail"]), (absent.status, &absent.json()["detail"]), "{method} {path}");
+            assert_eq!(
+                (answer.status, &answer.json()["detail"]),
+                (absent.status, &absent.json()["detail"]),
+                "{method} {path}"
+            );
         }
     }
     assert_eq!(mallory.get("/api/v1/robots").await.json(), json!({ "robots": [] }));
@@ -219,13 +245,21 @@ async fn cve_2019_16097_unknown_fields_are_refused() {
     let guarded = Guarded::new().await;
     let operator = guarded.operator();
     for (method, path, body) in [
-        (Method::POST, "/api/v1/users", json!({ "name": "eve", "password": "a long password", "has_admin_role": true })),
+        (
+            Method::POST,
+            "/api/v1/users",
+            json!({ "name": "eve", "password": "a long password", "has_admin_role": true }),
+        ),
         (Method::PATCH, "/api/v1/users/root", json!({ "role": "owner" })),
         (Method::PUT, "/api/v1/users/root/password", json!({ "password": "a long password", "administrator": true })),
         (Method::POST, "/api/v1/groups", json!({ "name": "g", "admin": true })),
         (Method::POST, "/api/v1/robots", json!({ "name": "r", "repositories": "a/**", "administrator": true })),
         (Method::POST, "/api/v1/tokens", json!({ "name": "t", "actions": ["pull"], "id": "chosen" })),
-        (Method::POST, "/api/v1/grants", json!({ "subject": "user:root", "actions": ["pull"], "repositories": "a", "id": 1 })),
+        (
+            Method::POST,
+            "/api/v1/grants",
+            json!({ "subject": "user:root", "actions": ["pull"], "repositories": "a", "id": 1 }),
+        ),
         (Method::POST, "/api/v1/trusts", json!({ "name": "t", "disabled": false })),
         (Method::POST, "/api/v1/oidc/exchange", json!({ "token": "x", "identity": "user:root" })),
         (Method::POST, "/api/v1/invitations", json!({ "invitation": "x", "password": "y", "user": "root" })),

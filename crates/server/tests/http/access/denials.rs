@@ -1,6 +1,6 @@
 //! What somebody is told who may not (cases 10): the words that docker prints, and nothing about what exists.
 
-use super::fixture::{Guarded, told, token};
+use super::fixture::{Guarded, token, told};
 use crate::world::{Answer, Client, random, sha256};
 
 const STANDARD: &str = "requested access to the resource is denied";
@@ -49,7 +49,7 @@ async fn absent_and_forbidden_look_the_same() {
         let (secret, absent) = (everything(&client, "root/secret").await, everything(&client, "root/absent").await);
         assert_eq!(secret.len(), absent.len());
         for (secret, absent) in secret.iter().zip(&absent) {
-            assert!(matches!(secret.status.as_u16(), 400 | 401 | 403 | 405), "{}", secret.status);
+            assert!(matches!(secret.status.as_u16(), 400 | 401 | 403 | 405 | 415), "{}", secret.status);
             let (status, headers, body) = told(absent);
             let renamed = |text: &str| text.replace("root/absent", "root/secret");
             let headers = headers.into_iter().map(|(name, value)| (name, renamed(&value))).collect();
@@ -122,7 +122,10 @@ async fn a_token_of_too_little_scope_is_challenged() {
     let answer = reader.post("/v2/alice/model/blobs/uploads/", "").await;
     answer.expect(401);
     let challenge = answer.header("www-authenticate");
-    assert!(challenge.contains("scope=\"repository:alice/model:pull,push\",error=\"insufficient_scope\""), "{challenge}");
+    assert!(
+        challenge.contains("scope=\"repository:alice/model:pull,push\",error=\"insufficient_scope\""),
+        "{challenge}"
+    );
     let answer = reader.delete("/v2/alice/model/manifests/1").await;
     answer.expect(401);
     assert!(answer.header("www-authenticate").contains("scope=\"repository:alice/model:delete\""));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use larder_access::{Access, Fetch, FetchError, ManualClock, Ports, SecretKey, Settings};
-use larder_registry::{Registry, testing};
+use larder_registry::testing;
 use larder_server::{Config, Service, guarded_service};
 use serde_json::{Value, json};
 
@@ -14,13 +14,12 @@ use crate::world::{Answer, Client};
 /// A registry with accounts.
 pub struct Guarded {
     pub service: Service,
-    pub registry: Registry,
     pub clock: Arc<ManualClock>,
     pub access: Access,
 }
 
-/// Nobody is asked in these tests.
-struct Nowhere;
+/// Asks nobody.
+pub struct Nowhere;
 
 #[async_trait::async_trait]
 impl Fetch for Nowhere {
@@ -54,12 +53,17 @@ impl Guarded {
 
     /// With no account yet.
     pub async fn open(settings: Settings, config: Config) -> Self {
+        Self::asking(Arc::new(Nowhere), settings, config).await
+    }
+
+    /// With no account yet, and somebody to ask about issuers.
+    pub async fn asking(fetch: Arc<dyn Fetch>, settings: Settings, config: Config) -> Self {
         let (registry, catalog) = testing::beside(testing::settings()).await;
         let clock = Arc::new(ManualClock::starting("2026-11-21T12:00:00Z".parse().expect("a time")));
-        let ports = Ports { fetch: Arc::new(Nowhere), clock: Arc::clone(&clock) as Arc<_> };
+        let ports = Ports { fetch, clock: Arc::clone(&clock) as Arc<_> };
         let access = Access::open(catalog, settings, ports).await.expect("access opens");
-        let service = guarded_service(registry.clone(), access.clone(), config);
-        Self { service, registry, clock, access }
+        let service = guarded_service(registry, access.clone(), config);
+        Self { service, clock, access }
     }
 
     /// Lets time pass for credentials.

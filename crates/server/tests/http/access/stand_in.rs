@@ -60,7 +60,14 @@ async fn it_behaves_as_the_registry_before_it() {
     assert_eq!(wrong.header("www-authenticate"), "Basic realm=\"Registry Realm\"");
     // Everyone in the file may push and pull, and administer nothing.
     alice.json(Method::POST, "/api/v1/users", &json!({ "name": "eve", "password": "x".repeat(20) })).await.expect(403);
-    alice.json(Method::POST, "/api/v1/grants", &json!({ "subject": "user:alice", "actions": ["admin"], "repositories": "**" })).await.expect(403);
+    alice
+        .json(
+            Method::POST,
+            "/api/v1/grants",
+            &json!({ "subject": "user:alice", "actions": ["admin"], "repositories": "**" }),
+        )
+        .await
+        .expect(403);
     alice.json(Method::PATCH, "/api/v1/repositories/model", &json!({ "public": true })).await.expect(403);
     alice.delete("/api/v1/repositories/model").await.expect(403);
     alice.json(Method::POST, "/api/v1/sweep", &json!({})).await.expect(403);

@@ -9,7 +9,8 @@ use super::fixture::{Guarded, ask, password, token};
 use crate::world::{Answer, Client};
 
 async fn form(client: &Client, fields: &[(&str, &str)]) -> Answer {
-    let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let encode =
+        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
     let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
     client.call(Method::POST, "/token", &headers, body.join("&")).await
@@ -51,7 +52,10 @@ async fn several_and_repeated_scopes_are_united_and_cut_to_what_may_be_had() {
             ])
         );
     }
-    assert_eq!(access(&token(&alice, "repository:alice/model:*").await)[0]["actions"], json!(["admin", "delete", "pull", "push", "tag-move"]));
+    assert_eq!(
+        access(&token(&alice, "repository:alice/model:*").await)[0]["actions"],
+        json!(["admin", "delete", "pull", "push", "tag-move"])
+    );
     assert_eq!(access(&token(&guarded.stranger(), "repository:alice/model:*").await), json!([]));
 }
 
@@ -84,7 +88,9 @@ async fn a_crafted_scope_gains_nothing() {
         let client = guarded.stranger().bearer(&given);
         client.get("/v2/team/secret/manifests/1").await.expect(403);
     }
-    for scope in ["repository", "repository:x", "repository:a%22b:pull", "repository:a:pu%22ll", "re%0apository:a:pull%0d%0aX:1"] {
+    for scope in
+        ["repository", "repository:x", "repository:a%22b:pull", "repository:a:pu%22ll", "re%0apository:a:pull%0d%0aX:1"]
+    {
         let answer = ask(&alice, scope).await;
         assert!(answer.status == 400 || access(answer.json()["token"].as_str().unwrap_or("")) == json!([]), "{scope}");
     }
@@ -139,7 +145,11 @@ async fn a_form_gets_a_token_for_a_password() {
     let given = answer.json();
     assert_eq!(given["scope"], "repository:alice/model:pull,push");
     assert!(given["expires_in"].as_u64() >= Some(60) && given["refresh_token"].is_null(), "{given}");
-    stranger.bearer(given["access_token"].as_str().expect("a token")).get("/v2/alice/model/manifests/1").await.expect(200);
+    stranger
+        .bearer(given["access_token"].as_str().expect("a token"))
+        .get("/v2/alice/model/manifests/1")
+        .await
+        .expect(200);
 
     for (fields, status, error) in [
         (vec![("grant_type", "password"), ("username", "alice"), ("password", "wrong")], 401, "invalid_grant"),
@@ -200,5 +210,7 @@ async fn a_page_of_another_site_gets_no_token() {
         root.call(Method::POST, "/v2/root/model/blobs/uploads/", &[header], "").await.expect(403);
         root.call(Method::DELETE, "/api/v1/users/root", &[header], "").await.expect(403);
     }
-    root.get_with("/token", &[("origin", "http://localhost:5000"), ("sec-fetch-site", "same-origin")]).await.expect(200);
+    root.get_with("/token", &[("origin", "http://localhost:5000"), ("sec-fetch-site", "same-origin")])
+        .await
+        .expect(200);
 }

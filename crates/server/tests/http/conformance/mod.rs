@@ -8,7 +8,8 @@ mod manifests;
 
 use larder_oci::Algorithm;
 
-use crate::world::World;
+use crate::access::fixture::{Guarded, password};
+use crate::world::{Client, World};
 use blobs::BlobChecks;
 use ledger::Ledger;
 
@@ -18,20 +19,41 @@ const SECOND: &str = "conformance/second";
 
 #[tokio::test]
 async fn every_row_of_the_conformance_suite_passes() {
-    let world = World::new().await;
-    let client = world.anonymous();
+    every_row_passes(&World::new().await.anonymous()).await;
+}
+
+#[tokio::test]
+async fn every_row_passes_with_a_password_on_each_request() {
+    every_row_passes(&pusher().await).await;
+}
+
+/// As the suite does it: a token for what a challenge asks for, and the request again.
+#[tokio::test]
+async fn every_row_passes_with_tokens_as_they_are_asked_for() {
+    every_row_passes(&pusher().await.nobody().logging_in("pusher", &password("pusher"))).await;
+}
+
+/// A user who may push where the suite pushes.
+async fn pusher() -> Client {
+    let guarded = Guarded::new().await;
+    let client = guarded.user("pusher").await;
+    guarded.grant("user:pusher", &["pull", "push", "delete"], "conformance/**").await;
+    client
+}
+
+async fn every_row_passes(client: &Client) {
     let mut ledger = Ledger::default();
 
     let ping = client.get("/v2/").await;
     ledger.note("", &["ping"], ledger::check(ping.status == 200, "the ping is not 200"));
-    manifests::nothing_is_there_yet(&client, &mut ledger).await;
+    manifests::nothing_is_there_yet(client, &mut ledger).await;
     for (row, algorithm) in [("blobs-sha256", Algorithm::Sha256), ("blobs-sha512", Algorithm::Sha512)] {
-        BlobChecks { client: &client, row, algorithm }.run(&mut ledger).await;
+        BlobChecks { client, row, algorithm }.run(&mut ledger).await;
     }
     for set in data::all_sets() {
-        manifests::run(&client, &set, &mut ledger).await;
+        manifests::run(client, &set, &mut ledger).await;
     }
-    manifests::errors(&client, &mut ledger).await;
+    manifests::errors(client, &mut ledger).await;
 
     ledger.conclude();
 }
