@@ -8,6 +8,7 @@ mod clients;
 mod conformance;
 mod faults;
 mod harness;
+mod packages;
 mod raw;
 
 use std::io::Write;
@@ -33,6 +34,8 @@ enum Trial {
     Faults(faults::Options),
     /// Larder beside Distribution and nginx, as ratios.
     Bench(bench::Options),
+    /// What `cargo xtask dist` made: archive, .deb, wheel and image, installed and run.
+    Packages(packages::Options),
     /// The OCI conformance suite, built beforehand.
     Conformance(conformance::Options),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Trial::Clients(options) => clients::run(&options),
         Trial::Faults(options) => faults::run(&options),
         Trial::Bench(options) => bench::run(&options),
+        Trial::Packages(options) => packages::run(&options),
         Trial::Conformance(options) => conformance::run(&options),
     };
     result.unwrap_or_else(|failure| {
