@@ -39,6 +39,11 @@ generate:
 clients:
     cargo run --release -p larder-trials -- clients
 
+# Packages for people without Rust, and each of them installed and run (needs `.ci/install`)
+packages:
+    cargo xtask dist
+    cargo run --release -p larder-trials -- packages dist
+
 # Larder beside its peers
 bench:
     cargo run --release -p larder-trials -- bench

@@ -49,7 +49,8 @@ pub async fn open(configuration: &Configuration, folder: DataFolder) -> Result<O
         tracing::warn!(copy = %copy.display(), "the catalog was migrated; the copy made before and the older larder are the way back");
     }
     let registry =
-        Registry::open(settings(configuration, folder.root()), Arc::new(store), catalog.clone(), Arc::new(SystemClock)).await;
+        Registry::open(settings(configuration, folder.root()), Arc::new(store), catalog.clone(), Arc::new(SystemClock))
+            .await;
     let registry = registry.map_err(|error| Failure::failed(chain(&error)))?;
     Ok(Opened { registry, catalog, folder })
 }

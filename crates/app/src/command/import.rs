@@ -63,10 +63,8 @@ pub async fn run(command: ImportCommand, context: &Context) -> Result {
 }
 
 async fn registry2(args: Registry2Args, context: &Context) -> Result {
-    let path = args
-        .path
-        .canonicalize()
-        .map_err(|error| Failure::not_found(format!("{}: {error}", args.path.display())))?;
+    let path =
+        args.path.canonicalize().map_err(|error| Failure::not_found(format!("{}: {error}", args.path.display())))?;
     let how = Destructive { yes: args.yes, dry_run: args.dry_run };
     let question = format!("Remove the old registry's files in {}?", path.display());
     let preview = "Everything that was taken over is read back first; what was broken or belonged to no repository goes with the old files.";
@@ -86,7 +84,8 @@ async fn registry2(args: Registry2Args, context: &Context) -> Result {
         })
         .await;
     progress.finish();
-    let outcome = outcome.map_err(owner_only).and_then(|report| finished(&report, &path.display().to_string(), context));
+    let outcome =
+        outcome.map_err(owner_only).and_then(|report| finished(&report, &path.display().to_string(), context));
     super::closing(outcome, api).await
 }
 
@@ -179,7 +178,11 @@ fn lists(out: &mut dyn Write, report: &Value) -> io::Result<()> {
         let place = broken["repository"].as_str().map(|name| format!("{name}: ")).unwrap_or_default();
         let kind = word(&broken["kind"]).replace('_', " ");
         writeln!(out, "  {kind}: {place}{}: {}", word(&broken["object"]), word(&broken["why"]))?;
-        broken["affects"].as_array().into_iter().flatten().try_for_each(|tag| writeln!(out, "    affects {}", word(tag)))
+        broken["affects"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .try_for_each(|tag| writeln!(out, "    affects {}", word(tag)))
     })?;
     list(out, &report["kept"], "Tags that were moved or removed here, and stay so", |out, kept| {
         let here = kept["here"].as_str().unwrap_or("removed");

@@ -157,9 +157,10 @@ impl Copying<'_> {
         let at_once = usize::from(args.at_once);
         if !args.repositories.is_empty() && args.repositories.iter().all(RepositoryPattern::is_literal) {
             for pattern in &args.repositories {
-                let name = pattern.as_str().parse().map_err(|error: larder_oci::ParseError| {
-                    Failure::usage(error.to_string())
-                })?;
+                let name = pattern
+                    .as_str()
+                    .parse()
+                    .map_err(|error: larder_oci::ParseError| Failure::usage(error.to_string()))?;
                 self.repository(name, at_once).await?;
             }
             return Ok(());
@@ -260,9 +261,7 @@ impl Copying<'_> {
                     Err(error) => self.failed(&repository, Some(tag), Some(digest), &error),
                 })
             }
-            Err(error) => {
-                missing.iter().try_for_each(|tag| self.failed(&repository, Some(tag), Some(digest), &error))
-            }
+            Err(error) => missing.iter().try_for_each(|tag| self.failed(&repository, Some(tag), Some(digest), &error)),
         }
     }
 

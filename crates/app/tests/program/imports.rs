@@ -78,7 +78,10 @@ async fn a_tree_is_imported_into_a_folder_that_is_made_for_it() {
     let done = run(&["import", "registry2", tree.path(), "--data", &to]);
     assert_eq!(code(&done), 0, "{}", stderr(&done));
     let said = stdout(&done);
-    assert!(said.starts_with("Took over 1 manifests (0 of them refer to others) and 1 tags of 1 repositories"), "{said}");
+    assert!(
+        said.starts_with("Took over 1 manifests (0 of them refer to others) and 1 tags of 1 repositories"),
+        "{said}"
+    );
     assert!(said.contains("2          14 B") || said.contains("blobs are second names of the old files"), "{said}");
     let journals = std::fs::read_dir(data.join("imports")).expect("a folder").count();
     assert_eq!(journals, 1);
@@ -117,7 +120,9 @@ async fn what_is_broken_is_told_and_stops_nothing() {
     let to = data.display().to_string();
     let done = run(&["import", "registry2", tree.path(), "--data", &to]);
     assert_eq!(code(&done), 0, "{}", stderr(&done));
-    assert!(stdout(&done).contains("Broken in the old registry (1):\n  dangling tag: team/model: dangling: it points to"));
+    assert!(
+        stdout(&done).contains("Broken in the old registry (1):\n  dangling tag: team/model: dangling: it points to")
+    );
     let nothing = run(&["import", "registry2", parent.path().to_str().expect("UTF-8"), "--data", &to]);
     assert_eq!((code(&nothing), stderr(&nothing).contains("docker/registry/v2")), (3, true), "{}", stderr(&nothing));
 }
@@ -157,7 +162,11 @@ async fn a_running_registry_is_copied_and_nothing_comes_twice() {
     };
     let read = |output| serde_json::from_str::<Value>(&stdout(&output)).expect("a report");
     let first = read(import(&["--repository", "team/**", "--prefix", "mirror"]));
-    assert_eq!((&first["copied"], &first["failed"], &first["repositories"]), (&json!(2), &json!(0), &json!(1)), "{first}");
+    assert_eq!(
+        (&first["copied"], &first["failed"], &first["repositories"]),
+        (&json!(2), &json!(0), &json!(1)),
+        "{first}"
+    );
     let head = reqwest::get(format!("{}/v2/mirror/team/model/manifests/v1", new.url())).await.expect("it is answered");
     assert_eq!(head.headers()["docker-content-digest"], digest.as_str());
     let all = read(import(&["--prefix", "mirror"]));

@@ -10,8 +10,8 @@ mod unverified;
 use jiff::Timestamp;
 use larder_oci::{Digest, Tag};
 
-pub(crate) use self::runs::has_session;
 pub use self::runs::ImportRow;
+pub(crate) use self::runs::has_session;
 
 /// How tags of an import move, for their history.
 pub const HOW: &str = "import";

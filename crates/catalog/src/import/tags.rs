@@ -34,7 +34,8 @@ impl Catalog {
 
 fn import(tx: &mut Tx<'_>, place: Place<'_>, wanted: &ImportTag, stamp: &Stamp) -> Done<ImportedTag> {
     let ImportTag { tag, digest, at } = wanted;
-    let sql = "SELECT d.digest FROM tags t JOIN digests d ON d.id = t.digest_id WHERE t.repository_id = $1 AND t.name = $2";
+    let sql =
+        "SELECT d.digest FROM tags t JOIN digests d ON d.id = t.digest_id WHERE t.repository_id = $1 AND t.name = $2";
     let current = tx.row(sql, values![place.id, tag], |row| row.digest(0))?;
     if current == Some(*digest) {
         return Ok(ImportedTag::Same);

@@ -80,11 +80,8 @@ async fn manifests_of_a_tree_are_stored_however_incomplete(f: Fixture) {
     let image = manifest("r", 1, vec![false_size, config(&b)], &[]);
     let index = manifest("r", 2, vec![child(&image)], &[]);
     let imported = f.import_manifests(vec![image.clone(), index]).await.expect("answered");
-    let expected = ImportedManifest {
-        created: true,
-        missing: vec![b.digest],
-        false_sizes: vec![(a.digest, a.size + 1, a.size)],
-    };
+    let expected =
+        ImportedManifest { created: true, missing: vec![b.digest], false_sizes: vec![(a.digest, a.size + 1, a.size)] };
     assert_eq!(imported, [expected, ImportedManifest { created: true, ..ImportedManifest::default() }]);
     let row = f.manifest(&name("r"), &Reference::Digest(image.digest), true).await.expect("a look");
     assert!(matches!(row, Some(Manifest { incomplete: true, .. })), "{row:?}");

@@ -70,14 +70,18 @@ impl Registry {
         Ok(hashed.into_inner().expect("no panic happens under this lock"))
     }
 
-    async fn hash_unverified(&self, tell: &(dyn Fn(&BlobRow, Option<(Flaw, Vec<String>)>) + Send + Sync)) -> Result<()> {
+    async fn hash_unverified(
+        &self,
+        tell: &(dyn Fn(&BlobRow, Option<(Flaw, Vec<String>)>) + Send + Sync),
+    ) -> Result<()> {
         let at_once = std::thread::available_parallelism().map_or(2, usize::from);
         let mut after = 0;
         loop {
             let page = self.inner.catalog.unverified_blobs(after, PAGE).await?;
             let Some(last) = page.items.last() else { return Ok(()) };
             after = last.id;
-            let rows = page.items.into_iter().filter(|row| matches!(row.state, BlobState::Live | BlobState::Superseded));
+            let rows =
+                page.items.into_iter().filter(|row| matches!(row.state, BlobState::Live | BlobState::Superseded));
             let judged = stream::iter(rows).map(|row| async move {
                 let verdict = self.judge_bytes(&row).await;
                 (row, verdict)

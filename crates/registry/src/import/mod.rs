@@ -29,8 +29,8 @@ use tokio::sync::{OnceCell, mpsc};
 pub(crate) use self::checked::checked;
 pub use self::hashing::Hashed;
 pub use self::release::{OldTree, Released};
-pub use self::report::{Broken, BrokenKind, ImportProgress, ImportReport, KeptTag, Told, Written};
 use self::report::Collector;
+pub use self::report::{Broken, BrokenKind, ImportProgress, ImportReport, KeptTag, Told, Written};
 use self::tree::{Data, Found, Since, Tree};
 use crate::{Actor, Error, Registry, Result};
 
@@ -277,7 +277,8 @@ fn walk<T: Send + 'static>(
             let _ = sender.blocking_send(Err(Error::TreeUnreadable(error)));
         }
     });
-    Box::pin(stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|batch| (batch, receiver))
-    }))
+    Box::pin(stream::unfold(
+        receiver,
+        |mut receiver| async move { receiver.recv().await.map(|batch| (batch, receiver)) },
+    ))
 }

@@ -55,7 +55,9 @@ impl Registry {
         let refusal = |why: String| Released { released: false, refused: Some(why), bytes: 0, import: import.clone() };
         if !import.is_quiet() {
             let count = import.written_since.total;
-            return Ok(refusal(format!("{count} things were written into it since it was taken over: does the old registry still run?")));
+            return Ok(refusal(format!(
+                "{count} things were written into it since it was taken over: does the old registry still run?"
+            )));
         }
         if import.unverified.count > 0 {
             return Ok(refusal(format!("{} blobs could not be hashed", import.unverified.count)));
@@ -82,7 +84,8 @@ impl Registry {
             let source = row.source.clone();
             let looked = blocking(move || Tree::find(Path::new(&source)).map(|tree| holds(&tree))).await?;
             let Some((files, bytes, own_bytes)) = looked else { continue };
-            let report: Option<serde_json::Value> = row.report.as_deref().and_then(|text| serde_json::from_str(text).ok());
+            let report: Option<serde_json::Value> =
+                row.report.as_deref().and_then(|text| serde_json::from_str(text).ok());
             let broken = report.and_then(|report| report["broken"]["total"].as_u64()).unwrap_or(0);
             let complete = row.complete_since.is_some() && row.session.is_none();
             trees.push(OldTree { path: row.source, files, bytes, own_bytes, broken, complete });

@@ -237,7 +237,12 @@ struct State {
 
 impl Collector {
     /// `journal`: a folder for the whole story.
-    pub fn new(source: &Path, since: Option<Timestamp>, journal: Option<&Path>, at: Timestamp) -> std::io::Result<Self> {
+    pub fn new(
+        source: &Path,
+        since: Option<Timestamp>,
+        journal: Option<&Path>,
+        at: Timestamp,
+    ) -> std::io::Result<Self> {
         let mut report = ImportReport {
             source: source.display().to_string(),
             since: since.map(|since| since.to_string()),

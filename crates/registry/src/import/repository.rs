@@ -120,9 +120,7 @@ impl Run {
             Adoption::Absent => Flaw::new(BrokenKind::MissingBlob, shown, "it is linked, and its bytes are not there"),
             Adoption::NotAFile => Flaw::new(BrokenKind::NotAFile, shown, "its data is no file"),
             Adoption::NeedsCopy { why, .. } => Flaw::new(BrokenKind::Unreadable, shown, why),
-            Adoption::Failed(error) => {
-                Flaw::new(BrokenKind::Unreadable, shown, crate::error::with_causes(&error))
-            }
+            Adoption::Failed(error) => Flaw::new(BrokenKind::Unreadable, shown, crate::error::with_causes(&error)),
         };
         self.flaw(name, flaw);
         Ok(None)
@@ -262,8 +260,7 @@ impl Run {
         let mut batches = walk(move |visit| tree.tags(&walked, since, visit));
         while let Some(batch) = batches.next().await {
             let links: Vec<TagLink> = self.sound(name, batch?);
-            let tags =
-                links.into_iter().map(|link| ImportTag { tag: link.tag, digest: link.digest, at: link.written });
+            let tags = links.into_iter().map(|link| ImportTag { tag: link.tag, digest: link.digest, at: link.written });
             let imported = self.registry.inner.catalog.import_tags(name, tags.collect(), self.stamp()).await?;
             for (tag, outcome) in imported {
                 if self.tag_outcome(name, &tag, outcome) && is_fallback(&tag.tag) {
@@ -326,4 +323,3 @@ fn is_fallback(tag: &Tag) -> bool {
     let Some((algorithm, hex)) = tag.as_str().split_once('-') else { return false };
     matches!(algorithm, "sha256" | "sha512") && hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
-

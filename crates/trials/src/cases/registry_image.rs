@@ -15,7 +15,7 @@ use crate::harness::{During, Failure, Outcome};
 use crate::{ensure, ensure_eq};
 
 /// Who owns a fresh volume, as the image says.
-const OWNER: u32 = 65_532;
+pub const OWNER: u32 = 65_532;
 
 /// On an empty volume, and on one that `registry:2` wrote; a new container finds everything.
 pub fn by_one_command(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
@@ -56,7 +56,8 @@ fn live(trial: &Trial<'_>, engine: &Engine, known: &Known) -> Outcome {
     Ok(())
 }
 
-fn start(trial: &Trial<'_>, engine: &Engine) -> Outcome {
+/// Starts the image `larder:trial` as the case does, and waits until it answers.
+pub fn start(trial: &Trial<'_>, engine: &Engine) -> Outcome {
     engine.sh("docker run -d -p 5000:5000 --name registry -e LARDER_ACCESS__OPEN=write \
          -v registry-data:/var/lib/registry larder:trial")?;
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -71,7 +72,7 @@ fn start(trial: &Trial<'_>, engine: &Engine) -> Outcome {
 }
 
 /// Nobody may find himself with a registry that is open to a network by mistake.
-fn refuses_unless_opened(engine: &Engine) -> Outcome {
+pub fn refuses_unless_opened(engine: &Engine) -> Outcome {
     let output = engine.site().attempt("docker run --rm -p 5000:5000 larder:trial")?;
     ensure!(!output.succeeded(), "it serves a network without being told to");
     output.says("LARDER_ACCESS__OPEN").or_else(|_| output.says("access.open"))?;
@@ -90,7 +91,8 @@ fn write_as_registry2(trial: &Trial<'_>, engine: &Engine, known: &Known) -> Outc
     Ok(volume)
 }
 
-fn mountpoint(engine: &Engine) -> Outcome<PathBuf> {
+/// Where the volume is.
+pub fn mountpoint(engine: &Engine) -> Outcome<PathBuf> {
     Ok(engine.sh("docker volume inspect -f '{{.Mountpoint}}' registry-data")?.text().into())
 }
 

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::harness::{During, Failure, Outcome};
+
+/// How long another program may hold a copy of a mount.
+const GONE: Duration = Duration::from_secs(60);
 
 /// A mounted disk; it is taken down with its guard.
 #[derive(Debug)]
@@ -52,7 +56,25 @@ impl LoopDisk {
     pub fn mount_again(&mut self) -> Outcome {
         run(Command::new("umount").arg(&self.place))?;
         self.mounted = false;
+        self.wait_until_gone()?;
         self.mount()
+    }
+
+    /// Another program's mount namespace, made meanwhile, may hold a copy of the mount. As long as it does, the file system lives on, and would be
+    /// mounted again as it is: cut off.
+    fn wait_until_gone(&self) -> Outcome {
+        let Kind::Loop { image } = &self.kind else { return Ok(()) };
+        let deadline = Instant::now() + GONE;
+        loop {
+            let devices = Command::new("losetup").arg("--associated").arg(image).output()?;
+            if devices.status.success() && devices.stdout.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::new("another program's mount namespace holds the disk of this trial"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn set_up(mut self) -> Outcome<Self> {

@@ -76,11 +76,16 @@ impl Filled {
         }
         let index = self.index(repository, &images[..2]);
         let index = self.put(client, repository, "multi", &index)?;
-        self.put(client, repository, "nested", &json!({
-            "schemaVersion": 2,
-            "mediaType": media_type::OCI_INDEX,
-            "manifests": [self.descriptor(repository, &index)],
-        }))?;
+        self.put(
+            client,
+            repository,
+            "nested",
+            &json!({
+                "schemaVersion": 2,
+                "mediaType": media_type::OCI_INDEX,
+                "manifests": [self.descriptor(repository, &index)],
+            }),
+        )?;
         let untagged = self.image(client, repository, 500 + number)?;
         let digest = sha256(untagged.to_string().as_bytes());
         self.put(client, repository, &digest.to_string(), &untagged)?;
@@ -137,7 +142,11 @@ impl Filled {
         let mut layers = Vec::new();
         for length in LAYERS {
             let layer = Content { seed: if length == 0 { 0 } else { seed }, size: length };
-            layers.push(descriptor("application/vnd.oci.image.layer.v1.tar", &self.blob(client, repository, layer)?, length));
+            layers.push(descriptor(
+                "application/vnd.oci.image.layer.v1.tar",
+                &self.blob(client, repository, layer)?,
+                length,
+            ));
         }
         Ok(json!({
             "schemaVersion": 2,
@@ -208,7 +217,10 @@ impl Filled {
         }
         for (repository, digest, size) in &self.blobs {
             let (status, found, length) = client.blob(repository, digest)?;
-            ensure!((status, found, length) == (200, *digest, *size), "{repository}@{digest}: {status}, {found}, {length}");
+            ensure!(
+                (status, found, length) == (200, *digest, *size),
+                "{repository}@{digest}: {status}, {found}, {length}"
+            );
         }
         self.compare_tags(client)?;
         self.compare_referrers(client)?;

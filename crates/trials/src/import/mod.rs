@@ -22,10 +22,10 @@ use sha2::{Digest as _, Sha256};
 use self::filled::Filled;
 use self::program::Program;
 use crate::bench::peers::Peer;
-use crate::harness::{Failure, Outcome, binary};
-use crate::raw::Larder;
 use crate::ensure;
 use crate::harness::observer::hex;
+use crate::harness::{Failure, Outcome, binary};
+use crate::raw::Larder;
 
 /// Fills other registries, takes over what they wrote, and compares every byte.
 #[derive(Debug, Args)]

@@ -29,7 +29,8 @@ impl Program {
     pub fn run(&self, words: &[&str]) -> Outcome<(i32, Value)> {
         let mut command = Command::new(&self.binary);
         for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("LARDER_") || variable.to_string_lossy().starts_with("REGISTRY_") {
+            if variable.to_string_lossy().starts_with("LARDER_") || variable.to_string_lossy().starts_with("REGISTRY_")
+            {
                 command.env_remove(variable);
             }
         }

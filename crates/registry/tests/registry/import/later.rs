@@ -81,7 +81,10 @@ async fn what_was_done_here_since_stays() {
     tree.tag("r", "removed", &other);
     let report = new.import(&tree).await;
     assert_eq!(report.kept.first.iter().map(|kept| kept.tag.as_str()).collect::<Vec<_>>(), ["r:removed"]);
-    assert_eq!((report.kept.first[0].here.as_deref(), report.kept.first[0].there.as_str()), (None, &*other.to_string()));
+    assert_eq!(
+        (report.kept.first[0].here.as_deref(), report.kept.first[0].there.as_str()),
+        (None, &*other.to_string())
+    );
     assert_eq!(new.tags("r").await, before);
 }
 
@@ -99,8 +102,9 @@ async fn a_pass_that_was_cut_off_goes_on_the_next_time() {
         let faulty = FaultyStore::new(Arc::new(store));
         faulty.inject(Fault::at(nth, FaultKind::Full).on(Operation::Adopt).after());
         let (registry, _clock) = testing::over(testing::settings(), Arc::new(faulty)).await;
-        let import =
-            async || registry.import_registry2(&Actor::operator(), tree.root(), ImportOptions { verify: true }, &|_| {}).await;
+        let import = async || {
+            registry.import_registry2(&Actor::operator(), tree.root(), ImportOptions { verify: true }, &|_| {}).await
+        };
         let failed = import().await;
         assert!(matches!(failed, Err(Error::StorageFull)), "{failed:?}");
         assert!(registry.has_to_take_over(tree.root()).await.expect("a look"));
@@ -135,7 +139,10 @@ async fn writes_beside_an_import_are_noticed_by_its_own_second_pass() {
     // Whether the write came before or after its folder was read is chance; it is never lost for good.
     let next = new.import(&tree).await;
     assert!(wrote.load(Ordering::SeqCst));
-    assert!(report.is_quiet() != next.is_quiet() || new.tags("a").await.contains(&"late".to_owned()), "{report:?} {next:?}");
+    assert!(
+        report.is_quiet() != next.is_quiet() || new.tags("a").await.contains(&"late".to_owned()),
+        "{report:?} {next:?}"
+    );
     assert!(new.tags("a").await.contains(&"late".to_owned()));
 }
 

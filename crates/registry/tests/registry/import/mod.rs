@@ -14,7 +14,8 @@ use larder_blobs::BlobStore;
 use larder_blobs::fs::FsStore;
 use larder_oci::{Digest, Reference};
 use larder_registry::{
-    Actor, BrokenKind, Error, ImportOptions, ImportReport, ManualClock, PageRequest, Registry, Rights, Settings, testing,
+    Actor, BrokenKind, Error, ImportOptions, ImportReport, ManualClock, PageRequest, Registry, Rights, Settings,
+    testing,
 };
 use tempfile::TempDir;
 
@@ -91,8 +92,7 @@ fn reader() -> Actor {
 
 /// Kind and object of everything that is broken.
 fn broken(report: &ImportReport) -> Vec<(BrokenKind, String)> {
-    let mut broken: Vec<_> =
-        report.broken.first.iter().map(|broken| (broken.kind, broken.object.clone())).collect();
+    let mut broken: Vec<_> = report.broken.first.iter().map(|broken| (broken.kind, broken.object.clone())).collect();
     broken.sort();
     broken
 }
