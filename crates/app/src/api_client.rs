@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
-use http::header::{CONTENT_TYPE, LINK};
+use http::header::{CONTENT_TYPE, LINK, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, StatusCode};
+use larder_access::Access;
 use larder_server::{Body, Config, Peer, Service};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
+use crate::api_credential::ApiCredential;
+use crate::authorities;
 use crate::opened::{Opened, chain};
 use crate::outcome::{Failure, Result};
 
@@ -32,9 +36,15 @@ pub struct ApiClient {
 
 enum Road {
     /// A server, by its base address; `shown` is how failures call it.
-    Http { client: reqwest::Client, base: String, shown: String },
+    Http {
+        client: reqwest::Client,
+        base: String,
+        shown: String,
+        /// Found when it is first needed; the control socket needs none.
+        credential: OnceCell<ApiCredential>,
+    },
     /// A registry in this process.
-    Here { service: Service, opened: Box<Opened> },
+    Here { service: Service, access: Access, opened: Box<Opened> },
 }
 
 struct Answer {
@@ -46,31 +56,47 @@ struct Answer {
 impl ApiClient {
     /// A server on the network.
     pub fn tcp(base: &str) -> Result<Self> {
-        let client = builder().build().map_err(|error| Failure::failed(chain(&error)))?;
+        Self::over(base, OnceCell::new())
+    }
+
+    /// A server on the network, asked as somebody.
+    pub fn tcp_as(base: &str, credential: ApiCredential) -> Result<Self> {
+        Self::over(base, OnceCell::new_with(Some(credential)))
+    }
+
+    fn over(base: &str, credential: OnceCell<ApiCredential>) -> Result<Self> {
         let base = base.trim_end_matches('/').to_owned();
-        Ok(Self { road: Road::Http { client, shown: base.clone(), base } })
+        let builder = builder().tls_certs_merge(authorities::of(&base)?);
+        let client = builder.build().map_err(|error| Failure::failed(chain(&error)))?;
+        Ok(Self { road: Road::Http { client, shown: base.clone(), base, credential } })
     }
 
     /// The server that holds a data folder, through its control socket.
     pub fn control(socket: &Path) -> Result<Self> {
         let client = builder().unix_socket(socket).build().map_err(|error| Failure::failed(chain(&error)))?;
         Ok(Self {
-            road: Road::Http { client, base: "http://localhost".to_owned(), shown: socket.display().to_string() },
+            road: Road::Http {
+                client,
+                base: "http://localhost".to_owned(),
+                shown: socket.display().to_string(),
+                credential: OnceCell::new_with(Some(ApiCredential::Nobody)),
+            },
         })
     }
 
-    /// A registry that this process opened; [`close`](Self::close) it at the end.
-    pub fn here(opened: Opened) -> Self {
-        let service = larder_server::service(opened.registry.clone(), Config::default());
-        Self { road: Road::Here { service, opened: Box::new(opened) } }
+    /// A registry that this process opened, with its accounts; [`close`](Self::close) it at the end.
+    pub fn here(opened: Opened, access: Access) -> Self {
+        let service = larder_server::guarded_service(opened.registry.clone(), access.clone(), Config::default());
+        Self { road: Road::Here { service, access, opened: Box::new(opened) } }
     }
 
     /// Lets go of a registry in this process.
     pub async fn close(self) -> Result {
         match self.road {
             Road::Http { .. } => Ok(()),
-            Road::Here { service, opened } => {
+            Road::Here { service, access, opened } => {
                 drop(service);
+                access.close().await;
                 opened.registry.close().await.map_err(|error| Failure::failed(chain(&error)))
             }
         }
@@ -83,18 +109,30 @@ impl ApiClient {
 
     /// Reads the pages of a list, one after the other, and hands each to `take`.
     pub async fn pages<T: DeserializeOwned>(&self, path: &str, mut take: impl FnMut(T) -> Result) -> Result {
-        let mut next = Some(format!("{path}?limit={PAGE}"));
+        let mut next = Some(format!("{path}{}limit={PAGE}", if path.contains('?') { '&' } else { '?' }));
         while let Some(path) = next {
-            let answer = self.ask(Method::GET, &path, None).await?;
-            next = next_page(&answer.headers);
-            take(read(answer).await?)?;
+            let (page, following) = self.page(&path).await?;
+            next = following;
+            take(page)?;
         }
         Ok(())
+    }
+
+    /// Reads one page of a list, and the path of the next.
+    pub async fn page<T: DeserializeOwned>(&self, path: &str) -> Result<(T, Option<String>)> {
+        let answer = self.ask(Method::GET, path, None).await?;
+        let next = next_page(&answer.headers);
+        Ok((read(answer).await?, next))
     }
 
     /// Sends a document and reads one.
     pub async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: &Value) -> Result<T> {
         read(self.ask(method, path, Some(body)).await?).await
+    }
+
+    /// Sends a document where nothing comes back.
+    pub async fn tell(&self, method: Method, path: &str, body: &Value) -> Result {
+        self.ask(method, path, Some(body)).await.map(drop)
     }
 
     /// Deletes something.
@@ -127,7 +165,19 @@ impl ApiClient {
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         let answer = match &self.road {
-            Road::Http { client, base, shown } => over_http(client, base, shown, method, path, body).await?,
+            Road::Http { client, base, shown, credential } => {
+                let credential = credential.get_or_try_init(|| ApiCredential::find(base)).await?;
+                let line = credential.authorization();
+                let first = over_http(client, base, shown, method.clone(), path, body, line.as_deref()).await?;
+                match challenge(&first) {
+                    // A refresh token gets a token for just this.
+                    Some(challenge) if first.status == StatusCode::UNAUTHORIZED && credential.is_refresh() => {
+                        let line = credential.answer(client, base, &challenge).await?;
+                        over_http(client, base, shown, method, path, body, Some(&line)).await?
+                    }
+                    _ => first,
+                }
+            }
             Road::Here { service, .. } => in_process(service, method, path, body).await?,
         };
         if answer.status.is_success() {
@@ -135,7 +185,11 @@ impl ApiClient {
         }
         let status = answer.status.as_u16();
         let body = collect(answer).await?;
-        Err(Failure::of_answer(status, &body))
+        let failure = Failure::of_answer(status, &body);
+        Err(match &self.road {
+            Road::Http { base, .. } if status == 401 => failure.with_hint(format!("Log in first: larder login {base}")),
+            _ => failure,
+        })
     }
 }
 
@@ -153,8 +207,12 @@ async fn over_http(
     method: Method,
     path: &str,
     body: Option<&Value>,
+    authorization: Option<&str>,
 ) -> Result<Answer> {
     let mut request = client.request(method, format!("{base}{path}"));
+    if let Some(line) = authorization {
+        request = request.header(http::header::AUTHORIZATION, line);
+    }
     if let Some(body) = body {
         request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
     }
@@ -178,8 +236,13 @@ async fn in_process(service: &Service, method: Method, path: &str, body: Option<
     Ok(Answer { status: head.status, headers: head.headers, pieces: Box::pin(pieces) })
 }
 
+/// The challenge of an answer.
+fn challenge(answer: &Answer) -> Option<String> {
+    answer.headers.get(WWW_AUTHENTICATE)?.to_str().ok().map(str::to_owned)
+}
+
 /// The cause that says most to a person: "connection refused" rather than "error sending request".
-fn innermost(error: &dyn std::error::Error) -> String {
+pub fn innermost(error: &dyn std::error::Error) -> String {
     let mut deepest = error;
     while let Some(cause) = deepest.source() {
         deepest = cause;

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::logins::Logins;
 use crate::outcome::{Failure, Result};
 
 /// How results are printed.
@@ -90,6 +91,19 @@ impl Context {
     /// The server of `--server` or `LARDER_SERVER`, as written.
     pub fn server(&self) -> Option<&str> {
         self.server.as_deref()
+    }
+
+    /// The same, or else the server of the last `larder login`.
+    pub fn server_or_login(&self) -> Result<Option<String>> {
+        match &self.server {
+            Some(server) => Ok(Some(server.clone())),
+            None => Ok(Logins::load()?.current_url().map(str::to_owned)),
+        }
+    }
+
+    /// Whether standard input is a terminal, where a person can be asked.
+    pub fn can_ask(&self) -> bool {
+        self.stdin_is_terminal
     }
 
     /// Whether progress bars may be drawn: on a terminal's standard error, never into a pipe.

@@ -1,15 +1,23 @@
 //! A container registry for machine-learning teams.
 
+mod accounts;
 mod api_client;
+mod api_credential;
+mod auth_files;
+mod authorities;
 mod command;
 mod config;
 mod context;
+mod fetch;
+mod identity_token;
 mod jobs;
 mod logging;
+mod logins;
 mod named;
 mod opened;
 mod outcome;
 mod privileges;
+mod prompt;
 mod protected_files;
 mod serve;
 mod stand_in;

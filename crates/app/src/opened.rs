@@ -6,7 +6,7 @@ use std::sync::Arc;
 use larder_blobs::fs::FsStore;
 use larder_catalog::Catalog;
 use larder_catalog::model::{Options, Sparse};
-use larder_registry::{Registry, Reserve, Settings, SystemClock};
+use larder_registry::{CreateOnPush, Registry, Reserve, Settings, SystemClock};
 
 use crate::config::{Configuration, local_path};
 use crate::outcome::{Failure, Result};
@@ -72,6 +72,12 @@ fn settings(configuration: &Configuration, folder: &Path) -> Settings {
         },
         read_only: configuration.switch("read_only"),
         journals: Some(folder.join("imports")),
+        create_on_push: match configuration.list("repositories.create_on_push") {
+            [] => CreateOnPush::Never,
+            patterns if patterns.iter().any(|pattern| pattern == "**") => CreateOnPush::Always,
+            // The table of keys has read them.
+            patterns => CreateOnPush::Within(patterns.iter().filter_map(|pattern| pattern.parse().ok()).collect()),
+        },
         ..Settings::default()
     }
 }

@@ -1,10 +1,18 @@
-//! How the old image was called: `registry serve FILE`, `serve FILE`, `FILE.yml`, `garbage-collect FILE`. Words are put right before they are parsed.
+//! The program by other names: `docker-credential-larder`, and how the old image was called: `registry serve FILE`, `serve FILE`, `FILE.yml`, `garbage-collect FILE`. Words are put right before they are parsed.
 
 use std::ffi::OsString;
+use std::path::Path;
+
+use crate::command::docker::PROGRAM;
 
 /// The words of the command line as this program understands them.
 pub fn understood(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
+    let name = words.first().map(|word| Path::new(word).file_name().unwrap_or_default().to_owned());
+    if name.is_some_and(|name| name == PROGRAM) {
+        words.insert(1, "docker-credential".into());
+        return words;
+    }
     if words.get(1).is_some_and(|word| word == "registry") {
         words.remove(1);
     }
@@ -26,6 +34,10 @@ mod tests {
     fn old_ways_of_calling_are_understood() {
         let cases: &[(&[&str], &[&str])] = &[
             (&["larder"], &["larder"]),
+            (
+                &["/usr/bin/docker-credential-larder", "get"],
+                &["/usr/bin/docker-credential-larder", "docker-credential", "get"],
+            ),
             (&["larder", "serve", "c.yml"], &["larder", "serve", "c.yml"]),
             (&["registry", "garbage-collect", "c.yml"], &["registry", "garbage-collect", "c.yml"]),
             (&["larder", "registry", "serve", "c.yml"], &["larder", "serve", "c.yml"]),

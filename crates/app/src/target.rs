@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
+use crate::accounts;
 use crate::api_client::ApiClient;
 use crate::config::{self, Configuration, SettingFlags, Source};
 use crate::context::{Context, DataArg};
 use crate::opened;
 use crate::outcome::{Failure, Result};
 use crate::privileges::become_owner;
+use crate::protected_files::ProtectedFiles;
 use crate::serve::data_folder::{DataFolder, Lock, control_socket, in_use};
 
 /// What was meant.
@@ -23,7 +25,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Chooses: `--data`, then `--server`, then a data folder that the environment or its file names.
+    /// Chooses: `--data`, then `--server`, then a data folder that the environment or its file names, then the server of the last login.
     pub fn choose(data: &DataArg, context: &Context) -> Result<Self> {
         if let Some(folder) = &data.data {
             return Ok(Self::Folder(folder.clone()));
@@ -33,9 +35,13 @@ impl Target {
         }
         let configuration = Configuration::load(&SettingFlags::default(), &config::environment())?;
         match (configuration.source("data"), configuration.text("data")) {
-            (Source::Default, _) | (_, None) => Err(Failure::usage("it is not said which registry is meant").with_hint(
-                "Write --server http://localhost:5000 (or set LARDER_SERVER), or --data DIR for a data folder of this machine.",
-            )),
+            (Source::Default, _) | (_, None) => match context.server_or_login()? {
+                Some(server) => Ok(Self::Server(server)),
+                None => Err(Failure::usage("it is not said which registry is meant").with_hint(
+                    "Write --server http://localhost:5000 (or set LARDER_SERVER), --data DIR for a data folder of this machine, or log in: \
+                     larder login HOST.",
+                )),
+            },
             (_, Some(folder)) => Ok(Self::Folder(folder.into())),
         }
     }
@@ -93,7 +99,14 @@ async fn open_folder(folder: &Path, absent: Absent) -> Result<ApiClient> {
         look_for_catalog(folder, &opened::catalog_path(&configuration, folder))?;
     }
     match DataFolder::try_take(folder)? {
-        Lock::Held(folder) => Ok(ApiClient::here(opened::open(&configuration, folder).await?)),
+        Lock::Held(folder) => {
+            let opened = opened::open(&configuration, folder).await?;
+            // The password file is the running server's business.
+            let files = ProtectedFiles::new(Vec::new());
+            let access =
+                accounts::open(&configuration, opened.catalog.clone(), opened.folder.root(), None, &files).await?;
+            Ok(ApiClient::here(opened, access))
+        }
         Lock::Taken(owner) => {
             let socket = control_socket(folder);
             if !socket.exists() {

@@ -4,7 +4,7 @@ use larder_catalog::model::Page;
 use larder_catalog::model::access::{Effect, Grant, GrantFilter, NewGrant, Subject};
 use larder_oci::{Actions, RepositoryPattern};
 
-use super::{Answer, By, PAGE, absent, text};
+use super::{Answer, By, absent, seen, text};
 use crate::Problem;
 use crate::access::Access;
 
@@ -43,12 +43,10 @@ impl Access {
         Ok(self.inner.catalog.add_grant(grant, by.stamp(self)).await?)
     }
 
-    /// Grants after this id, in order. Administrators see all; others those on patterns that they administer, and those about themselves, so a page
-    /// may be shorter than asked for.
+    /// Grants after this id, in order. Administrators see all; others those on patterns that they administer, and those about themselves.
     pub async fn grants(&self, by: &By, filter: &GrantFilter, after: Option<i64>, limit: usize) -> Answer<Page<Grant>> {
-        let mut page = self.inner.catalog.grants(filter, after, limit.min(PAGE)).await?;
-        page.items.retain(|grant| may_see(by, grant));
-        Ok(page)
+        let fetch = |after, limit| self.inner.catalog.grants(filter, after, limit);
+        seen(limit, after, |grant: &Grant| grant.id, |grant| may_see(by, grant), fetch).await
     }
 
     /// One grant.

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use larder_catalog::model::access::{AuditEntry, AuditFilter, AuditPage};
-use larder_catalog::model::{Origin as StampOrigin, Stamp};
+use larder_catalog::model::{Origin as StampOrigin, Page, Stamp};
 use larder_oci::RepositoryPattern;
 
 pub use explain::{Explanation, WhoAmI};
@@ -142,6 +142,37 @@ impl Access {
     /// [`Problem::Catalog`].
     pub async fn record(&self, entry: AuditEntry) -> Answer<()> {
         Ok(self.inner.catalog.record_audit(entry).await?)
+    }
+}
+
+/// Rows that are read at once where others' may lie between.
+const READ: usize = 200;
+
+/// A page of what somebody may see of a list, however much of others' lies between. `fetch` reads on after a key, at most so many.
+async fn seen<T, K, F>(
+    wanted: usize,
+    after: Option<K>,
+    key: impl Fn(&T) -> K,
+    may_see: impl Fn(&T) -> bool,
+    fetch: impl Fn(Option<K>, usize) -> F,
+) -> Answer<Page<T>>
+where
+    F: Future<Output = larder_catalog::Result<Page<T>>>,
+{
+    let wanted = wanted.min(PAGE);
+    let (mut items, mut after) = (Vec::new(), after);
+    loop {
+        let page = fetch(after.take(), (wanted + 1).max(READ)).await?;
+        after = page.items.last().map(&key);
+        for item in page.items.into_iter().filter(|item| may_see(item)) {
+            if items.len() == wanted {
+                return Ok(Page { items, more: true });
+            }
+            items.push(item);
+        }
+        if !page.more {
+            return Ok(Page { items, more: false });
+        }
     }
 }
 

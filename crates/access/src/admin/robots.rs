@@ -4,7 +4,7 @@ use larder_catalog::model::Page;
 use larder_catalog::model::access::{Effect, NewGrant, NewRobot, Robot, RobotChange, Subject};
 use larder_oci::{Actions, RepositoryPattern};
 
-use super::{Answer, By, PAGE, absent, exists, named, text};
+use super::{Answer, By, absent, exists, named, seen, text};
 use crate::access::Access;
 
 /// A robot to be made.
@@ -56,11 +56,12 @@ impl Access {
         self.robot_row(&new.name).await
     }
 
-    /// Robots after this name, in order: those that the caller administers, so a page may be shorter than asked for.
+    /// Robots after this name, in order: those that the caller administers.
     pub async fn robots(&self, by: &By, after: Option<&str>, limit: usize) -> Answer<Page<Robot>> {
-        let mut page = self.inner.catalog.robots(after, limit.min(PAGE)).await?;
-        page.items.retain(|robot| by.administers(&robot.pattern));
-        Ok(page)
+        let fetch =
+            |after: Option<String>, limit| async move { self.inner.catalog.robots(after.as_deref(), limit).await };
+        let key = |robot: &Robot| robot.name.clone();
+        seen(limit, after.map(str::to_owned), key, |robot| by.administers(&robot.pattern), fetch).await
     }
 
     /// One robot.

@@ -6,7 +6,7 @@ use larder_catalog::model::Page;
 use larder_catalog::model::access::{Condition, Trust};
 use larder_oci::{Actions, RepositoryPattern};
 
-use super::{Answer, By, PAGE, absent, exists, named, text};
+use super::{Answer, By, absent, exists, named, seen, text};
 use crate::Problem;
 use crate::access::Access;
 use crate::federation::owner_claims;
@@ -73,11 +73,12 @@ impl Access {
         self.put_trust(by, Trust { disabled, ..old }).await
     }
 
-    /// Trusts after this name, in order: those that the caller administers, so a page may be shorter than asked for.
+    /// Trusts after this name, in order: those that the caller administers.
     pub async fn trusts(&self, by: &By, after: Option<&str>, limit: usize) -> Answer<Page<Trust>> {
-        let mut page = self.inner.catalog.trusts(after, limit.min(PAGE)).await?;
-        page.items.retain(|trust| administers(by, trust));
-        Ok(page)
+        let fetch =
+            |after: Option<String>, limit| async move { self.inner.catalog.trusts(after.as_deref(), limit).await };
+        let key = |trust: &Trust| trust.name.clone();
+        seen(limit, after.map(str::to_owned), key, |trust| administers(by, trust), fetch).await
     }
 
     /// One trust.

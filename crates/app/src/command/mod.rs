@@ -2,19 +2,29 @@
 
 pub mod about;
 mod arrivals;
+pub mod audit;
 pub mod config;
 pub mod copy;
+pub mod docker;
+pub mod grant;
+pub mod group;
 pub mod import;
 mod import_registry;
 pub mod inspect;
+mod listing;
+pub mod login;
 pub mod pull;
 pub mod push;
 mod reference_arg;
 mod registry_args;
 pub mod repo;
+pub mod robot;
 pub mod tag;
+pub mod token;
 mod transfer_progress;
+pub mod trust;
 pub mod upkeep;
+pub mod user;
 
 use clap::{Parser, Subcommand};
 
@@ -51,12 +61,40 @@ pub enum Command {
     Copy(copy::CopyArgs),
     /// Show what a reference points at
     Inspect(inspect::InspectArgs),
+    /// Log in to a registry, and docker and podman with it
+    Login(login::LoginArgs),
+    /// Forget a login
+    Logout(login::LogoutArgs),
+    /// Show who one is there
+    Whoami(login::WhoamiArgs),
+    /// Have docker and podman ask this program for logins
+    ConfigureDocker(docker::ConfigureArgs),
     /// Look after repositories
     #[command(subcommand)]
     Repo(repo::RepoCommand),
     /// Look after tags
     #[command(subcommand)]
     Tag(tag::TagCommand),
+    /// Look after users
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Look after groups
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Look after robots: accounts for machines
+    #[command(subcommand)]
+    Robot(robot::RobotCommand),
+    /// Look after tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Say who may do what where
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
+    /// Say whose identity tokens are taken, so that CI needs no secret
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
+    /// Show who did what, and who was refused
+    Audit(audit::AuditArgs),
     /// Collect garbage now and report; the server also does it by itself
     Sweep(upkeep::SweepArgs),
     /// Read everything back: rows against bytes, hashes against names
@@ -75,6 +113,9 @@ pub enum Command {
     Version,
     /// Not needed here: garbage is collected while the registry runs (for scripts written for `registry:2`)
     GarbageCollect(about::GarbageCollectArgs),
+    /// What docker asks of `docker-credential-larder`
+    #[command(hide = true, subcommand)]
+    DockerCredential(docker::HelperCommand),
     /// Read files for a server that gave up root
     #[command(hide = true)]
     ReadProtectedFiles(ReaderArgs),
@@ -92,6 +133,14 @@ impl Command {
         match self {
             Self::Repo(command) => Some(command.data()),
             Self::Tag(command) => Some(command.data()),
+            Self::User(command) => Some(command.data()),
+            Self::Group(command) => Some(command.data()),
+            Self::Robot(command) => Some(command.data()),
+            Self::Token(command) => Some(command.data()),
+            Self::Grant(command) => Some(command.data()),
+            Self::Trust(command) => Some(command.data()),
+            Self::Audit(args) => Some(&args.data),
+            Self::Whoami(args) => Some(&args.data),
             Self::Sweep(args) => Some(&args.data),
             Self::Verify(args) => Some(&args.data),
             Self::Usage(args) => Some(&args.data),
@@ -111,6 +160,18 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Repo(command) => repo::run(command, context).await,
         Command::Tag(command) => tag::run(command, context).await,
+        Command::Login(args) => login::login(args, context).await,
+        Command::Logout(args) => login::logout(args, context).await,
+        Command::Whoami(args) => login::whoami(args, context).await,
+        Command::ConfigureDocker(args) => docker::configure(&args, context),
+        Command::DockerCredential(command) => docker::helper(command, context).await,
+        Command::User(command) => user::run(command, context).await,
+        Command::Group(command) => group::run(command, context).await,
+        Command::Robot(command) => robot::run(command, context).await,
+        Command::Token(command) => token::run(command, context).await,
+        Command::Grant(command) => grant::run(command, context).await,
+        Command::Trust(command) => trust::run(command, context).await,
+        Command::Audit(args) => audit::run(args, context).await,
         Command::Sweep(args) => upkeep::sweep(args, context).await,
         Command::Verify(args) => upkeep::verify(args, context).await,
         Command::Usage(args) => upkeep::usage(args, context).await,

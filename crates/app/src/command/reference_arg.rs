@@ -16,9 +16,9 @@ pub struct ServerAddress {
 }
 
 impl ServerAddress {
-    /// That of `--server` or `LARDER_SERVER`, if there is one.
+    /// That of `--server`, of `LARDER_SERVER` or of the last login, if there is one.
     pub fn of(context: &Context) -> Result<Option<Self>> {
-        context.server().map(Self::read).transpose()
+        context.server_or_login()?.as_deref().map(Self::read).transpose()
     }
 
     pub(super) fn read(server: &str) -> Result<Self> {
@@ -76,7 +76,7 @@ fn how(text: &str) -> String {
     };
     format!(
         "Write HOST/NAME:TAG, for example {before}/{name}:{tag}; or say which server a name without a host is on, with\n\
-         --server http://localhost:5000 or LARDER_SERVER. Docker Hub is never guessed: it is docker.io/NAME:TAG."
+         --server http://localhost:5000, LARDER_SERVER or larder login. Docker Hub is never guessed: it is docker.io/NAME:TAG."
     )
 }
 

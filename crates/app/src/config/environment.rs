@@ -5,8 +5,8 @@ use crate::config::key::{KEYS, Key};
 use crate::config::nearest::nearest_key;
 use crate::config::problem::{Problem, Source};
 
-/// Variables of ours that are no settings: they choose the file, or the server that commands talk to.
-const OTHERS: &[&str] = &["LARDER_CONFIG", "LARDER_SERVER"];
+/// Variables of ours that are no settings: they choose the file, or the server that commands talk to and who asks it.
+const OTHERS: &[&str] = &["LARDER_CA", "LARDER_CONFIG", "LARDER_ID_TOKEN", "LARDER_SERVER", "LARDER_TOKEN"];
 
 /// Reads the settings among `variables`.
 pub fn read_environment(variables: &[(String, String)]) -> (Vec<Given>, Vec<Problem>) {

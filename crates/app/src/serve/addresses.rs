@@ -28,16 +28,12 @@ pub fn refuse_unmeant(configuration: &Configuration, activated: &[TcpListener]) 
         return Ok(());
     }
     let Some(beyond) = beyond_loopback(configuration, activated)? else { return Ok(()) };
-    let stands_in = configuration.switch("registry2.stand_in");
-    let remedy = if stands_in {
-        "Start the container with  -e LARDER_ACCESS__OPEN=write  to let everyone who can reach it pull, push, delete and manage \
-         repositories, as registry:2 would, or with =read to let them pull.\n(Users and passwords come with a later version.)"
-            .to_owned()
-    } else {
-        "Set access.open = \"read\" or \"write\" (LARDER_ACCESS__OPEN) to mean it: everyone who can reach the address may then pull, or pull, \
-         push, delete and manage repositories.\n(Users and passwords come with a later version.) Or leave --listen out to serve this machine only."
-            .to_owned()
-    };
+    let data = configuration.text("data").unwrap_or("larder-data");
+    let remedy = format!(
+        "Make a user first, and everybody has to log in:  larder user add NAME --data {data}\n\
+         Or set access.open = \"read\" or \"write\" (LARDER_ACCESS__OPEN) to mean it: everyone who can reach the address may then pull, or pull, \
+         push, delete and manage repositories. Or leave --listen out to serve this machine only."
+    );
     Err(Failure::usage(format!("{beyond} can be reached from other machines, and nobody would need to log in"))
         .with_hint(remedy))
 }

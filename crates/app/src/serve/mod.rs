@@ -14,14 +14,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use larder_access::Access;
 use larder_server::{Admission, Config, Drain, Limits, Server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{self, Configuration, SettingFlags};
+use crate::accounts;
+use crate::config::{self, Configuration, SettingFlags, Source};
 use crate::context::Context;
 use crate::jobs;
 use crate::logging;
-use crate::opened::{self, Opened};
+use crate::opened::{self, Opened, chain};
 use crate::outcome::{Exit, Failure, Result};
 use crate::privileges::{Standing, become_owner};
 use crate::protected_files::ProtectedFiles;
@@ -31,6 +33,8 @@ use crate::serve::tls::ServedTls;
 
 /// How long what still runs may take after the server has ended.
 const LAST_BREATH: Duration = Duration::from_secs(2);
+/// The user whom the image makes when nobody said who may log in.
+const FIRST_USER: &str = "admin";
 
 /// Options of `serve`.
 #[derive(Args, Debug, Default)]
@@ -49,12 +53,18 @@ pub fn run(args: ServeArgs, context: &Context) -> Result {
     flags.config = flags.config.or(args.file);
     let configuration = Configuration::load(&flags, &config::environment())?;
     let activated = addresses::activated()?;
-    addresses::refuse_unmeant(&configuration, &activated)?;
+    let made =
+        configuration.text("data").is_some_and(|data| opened::catalog_path(&configuration, Path::new(data)).exists());
+    if !made && !accounts::are_configured(&configuration) && !makes_first_user(&configuration) {
+        // Before a folder is made for nothing.
+        addresses::refuse_unmeant(&configuration, &activated)?;
+    }
     tls::is_configured(&configuration)?;
     // Before logging, whose exporter has threads of its own. What root alone may read is read through a child from then on.
     let stands_in = configuration.switch("registry2.stand_in");
     let mut protected = tls::configured_files(&configuration);
     protected.extend(password_file::configured_file(&configuration));
+    protected.extend(accounts::configured_key(&configuration));
     let files = ProtectedFiles::new(if stands_in { protected } else { Vec::new() });
     let standing = match configuration.text("data") {
         Some(data) if stands_in => become_owner(Path::new(data), false)?,
@@ -88,8 +98,11 @@ async fn serve(
     let tls = ServedTls::open(configuration, &files, folder.root())?;
     let password_file = PasswordFile::open(configuration, &files, folder.root())?;
     let Opened { registry, catalog, folder } = opened::open(configuration, folder).await?;
+    let htpasswd = password_file.as_ref().map(|file| file.path().to_owned());
+    let access = accounts::open(configuration, catalog.clone(), folder.root(), htpasswd, &files).await?;
+    let mut standing = standing(configuration, &access, &activated).await?;
     let mut old_tree = take_over::begin(configuration, &registry, folder.root()).await?;
-    let mut server = Server::new(registry.clone(), server_config(configuration)?);
+    let mut server = Server::guarded(registry.clone(), access.clone(), server_config(configuration)?);
     addresses::listen(&mut server, configuration, activated, tls.as_ref().map(ServedTls::tls)).await?;
     addresses::look_at_plain(&server, configuration)?;
     let control = control_socket(folder.root());
@@ -105,15 +118,20 @@ async fn serve(
         }
     }
     let authority = tls.as_ref().and_then(ServedTls::authority);
-    if let Err(failure) = greeting::greet(context, configuration, folder.root(), &server, authority.as_deref()) {
+    if let Err(failure) =
+        greeting::greet(context, configuration, folder.root(), &server, &standing, authority.as_deref())
+    {
         tracing::debug!(%failure, "nobody reads the greeting");
     }
+    // Nothing of it stays in memory.
+    standing.forget();
     notify::notify("READY=1");
 
     let mut work = jobs::start(configuration, &registry, &catalog);
     if let Some(tls) = tls {
         work.spawn(tls.watch());
     }
+    work.spawn(accounts::keep(access.clone()));
     if let Some(file) = password_file {
         work.spawn(file.watch());
     }
@@ -129,8 +147,9 @@ async fn serve(
     let _ = std::fs::remove_file(&control);
     match served {
         Ok(()) => {
+            access.close().await;
             let closed = registry.close().await;
-            closed.map_err(|error| Failure::failed(opened::chain(&error)))?;
+            closed.map_err(|error| Failure::failed(chain(&error)))?;
             tracing::info!("stopped");
             Ok(())
         }
@@ -139,6 +158,54 @@ async fn serve(
                 .with_hint("Look at the disk first. A restart goes on from what is durable."))
         }
     }
+}
+
+/// Who may log in, as far as it is known at the start: whether accounts exist, and what the image does when nobody said anything about that.
+pub enum Accounts {
+    /// None, and nothing that says who may log in: the open state.
+    Open,
+    /// None but those of a password file, a directory or an identity provider.
+    Elsewhere,
+    /// There are some.
+    Exist,
+    /// There is one since a moment ago, with this password.
+    FirstMade(String),
+}
+
+impl Accounts {
+    fn forget(&mut self) {
+        if let Self::FirstMade(password) = self {
+            password.clear();
+        }
+    }
+}
+
+async fn standing(configuration: &Configuration, access: &Access, activated: &[TcpListener]) -> Result<Accounts> {
+    let unknown = |error: larder_access::Refused| Failure::failed(chain(&error));
+    if access.accounts_exist().await.map_err(unknown)? {
+        if configuration.source("access.open") != &Source::Default {
+            tracing::warn!(
+                "access.open has no effect, since accounts exist. `larder grant add anonymous pull '**'` lets everybody pull, and so for other actions"
+            );
+        }
+        return Ok(Accounts::Exist);
+    }
+    if !access.is_open().await.map_err(unknown)? {
+        return Ok(Accounts::Elsewhere);
+    }
+    if makes_first_user(configuration) {
+        return accounts::make_first_user(access, FIRST_USER).await.map(Accounts::FirstMade);
+    }
+    addresses::refuse_unmeant(configuration, activated)?;
+    Ok(Accounts::Open)
+}
+
+/// Whether this is the image, started without a word about who may log in (behaviour §7).
+fn makes_first_user(configuration: &Configuration) -> bool {
+    configuration.switch("registry2.stand_in")
+        && configuration.source("access.open") == &Source::Default
+        && !configuration.switch("read_only")
+        && !accounts::are_configured(configuration)
 }
 
 /// What ends a server.
@@ -191,7 +258,7 @@ pub fn server_config(configuration: &Configuration) -> Result<Config> {
             Some("write") => Admission::OpenWrite,
             _ => Admission::Loopback,
         },
-        realm: Config::default().realm,
+        realm: configuration.text("access.realm").unwrap_or("Larder").to_owned(),
         public_url: configuration.text("public_url").map(str::to_owned),
         proxy_trusted,
         manifest_limit: number("limits.manifest_bytes"),

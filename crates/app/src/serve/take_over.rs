@@ -1,7 +1,7 @@
 //! The configured folder holds the tree of `registry:2`: it is taken over in place (behaviour §7). Rows first, while clients wait; then bytes are
 //! hashed beside everything else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ pub async fn begin(configuration: &Configuration, registry: &Registry, folder: &
     }))))
 }
 
-async fn rows(registry: &Registry, folder: &PathBuf) -> Result {
+async fn rows(registry: &Registry, folder: &Path) -> Result {
     tracing::info!("the data folder holds images of registry:2: taking them over, while clients wait");
     let begun = Instant::now();
     let report = import(registry, folder).await.map_err(|error| {

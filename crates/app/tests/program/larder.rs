@@ -136,6 +136,13 @@ pub fn folders() -> (tempfile::TempDir, PathBuf) {
     (parent, data)
 }
 
+/// An old configuration that says nothing, so that the machine's own counts for nothing.
+pub fn old_file(parent: &Path) -> String {
+    let file = parent.join("config.yml");
+    std::fs::write(&file, "version: 0.1\n").expect("it can be written");
+    file.display().to_string()
+}
+
 /// Pushes an image of one small layer as `name:tag`; answers the manifest's digest.
 pub async fn push(base: &str, name: &str, tag: &str) -> String {
     let client = reqwest::Client::new();

@@ -1,5 +1,6 @@
 //! The program from outside: real processes, real sockets, real signals.
 
+mod accounts;
 mod commands;
 mod configuration;
 mod imports;

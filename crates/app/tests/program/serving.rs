@@ -22,7 +22,7 @@ fn the_greeting_says_where_and_how() {
     let text = lines.join("\n");
     assert!(text.contains(&folder.canonicalize().expect("it is there").display().to_string()), "{text}");
     assert!(text.contains("http://127.0.0.1:") && text.contains("docker push localhost:"), "{text}");
-    assert!(text.contains("later version"), "it does not promise a command that does not exist: {text}");
+    assert!(text.contains("open: this machine only"), "{text}");
 }
 
 /// One process writes a catalog (**Invariant 15**).
@@ -49,7 +49,7 @@ fn beyond_loopback_it_listens_only_on_purpose() {
 }
 
 #[test]
-fn as_a_stand_in_it_tells_the_line_that_opens_it() {
+fn as_a_stand_in_it_reads_the_old_file() {
     let (parent, folder) = folders();
     let file = parent.path().join("config.yml");
     std::fs::write(
@@ -58,18 +58,16 @@ fn as_a_stand_in_it_tells_the_line_that_opens_it() {
     )
     .expect("it can be written");
     let file = file.display().to_string();
-    let refused = run(&["serve", &file]);
-    assert_eq!(code(&refused), 2);
-    assert!(stderr(&refused).contains("-e LARDER_ACCESS__OPEN=write"), "{}", stderr(&refused));
     let mut command = larder(&["registry", "serve", &file, "--output", "jsonl"]);
     command.env("LARDER_ACCESS__OPEN", "write").env("LARDER_DRAIN__DELAY", "0s");
     let served = Served::greeted(command);
     assert!(served.greeting["data"].as_str().is_some_and(|data| data.ends_with("/data")), "{}", served.greeting);
 
     let protected = parent.path().join("protected.yml");
-    std::fs::write(&protected, "auth:\n  htpasswd:\n    path: /auth/htpasswd\n").expect("it can be written");
+    std::fs::write(&protected, "auth:\n  token:\n    realm: https://auth.example\n").expect("it can be written");
     let refused = run(&["serve", &protected.display().to_string()]);
-    assert!(stderr(&refused).contains("`auth.htpasswd.path` is not served yet"), "{}", stderr(&refused));
+    assert_eq!(code(&refused), 2);
+    assert!(stderr(&refused).contains("`auth.token.realm`: tokens of another token service"), "{}", stderr(&refused));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::{Certificate, Client, Version};
 
-use crate::larder::{PATIENCE, Served, code, folders, larder, stderr};
+use crate::larder::{PATIENCE, Served, code, folders, larder, old_file, stderr};
 
 /// An authority of a test, and the files of a server that it signs.
 struct Authority {
@@ -200,7 +200,8 @@ async fn what_only_root_may_read_is_read_again_after_root_was_given_up() {
     let (certificate, key) = authority.write(&certs);
     open(&key, 0o600);
     let mut settings = variables(&certificate, &key);
-    settings.push(("LARDER_REGISTRY2__STAND_IN", "true".to_owned()));
+    settings.push(("LARDER_CONFIG", old_file(parent.path())));
+    settings.push(("LARDER_ACCESS__OPEN", "read".to_owned()));
     let served = Served::start_with(&data, &[], &borrowed(&settings));
     let owner = std::fs::metadata(format!("/proc/{}", served.pid())).expect("it runs").uid();
     assert_eq!(owner, 65_532, "root was given up");

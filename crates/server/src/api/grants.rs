@@ -36,7 +36,7 @@ pub(super) struct Grant {
     note: String,
 }
 
-/// A page of grants, the oldest first. It may be shorter than asked for where others' are left out.
+/// A page of grants, the oldest first.
 #[derive(Serialize, ToSchema)]
 pub(super) struct GrantList {
     grants: Vec<Grant>,

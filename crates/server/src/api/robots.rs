@@ -32,7 +32,7 @@ pub(super) struct Robot {
     last_seen: Option<String>,
 }
 
-/// A page of robots, in order of their names. It may be shorter than asked for where others' are left out.
+/// A page of robots, in order of their names.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RobotList {
     robots: Vec<Robot>,

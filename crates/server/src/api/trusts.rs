@@ -53,7 +53,7 @@ pub(super) struct Trust {
     created_by: String,
 }
 
-/// A page of trusts, in order of their names. It may be shorter than asked for where others' are left out.
+/// A page of trusts, in order of their names.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TrustList {
     trusts: Vec<Trust>,

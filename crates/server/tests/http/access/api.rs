@@ -116,9 +116,9 @@ async fn tokens_are_shown_once_listed_and_revoked() {
     alice.json(Method::POST, "/api/v1/tokens", &json!({ "name": "none", "actions": [] })).await.expect(400);
 }
 
-/// Robots belong to whoever administers their pattern; they reach nothing beyond it, and do not log in with a password.
+/// Harbor CVE-2019-16919: robots belong to whoever administers their pattern; they reach nothing beyond it, and do not log in with a password.
 #[tokio::test]
-async fn robots_stay_within_their_pattern() {
+async fn cve_2019_16919_robots_stay_within_their_pattern() {
     let guarded = Guarded::new().await;
     let (root, alice) = (guarded.as_user("root"), guarded.user("alice").await);
     root.image("root/other", "1").await;
@@ -193,6 +193,28 @@ async fn grants_are_made_explained_and_taken_back() {
     )
     .await
     .expect(404);
+}
+
+/// A page is whole, however many of others' entries lie between those that may be seen.
+#[tokio::test]
+async fn lists_pass_over_what_is_others() {
+    let guarded = Guarded::new().await;
+    let alice = guarded.user("alice").await;
+    let mut hers = Vec::new();
+    for n in 0..3 {
+        for other in 0..5 {
+            guarded.grant("signed-in", &["pull"], &format!("team/{n}-{other}")).await;
+        }
+        hers.push(json!(guarded.grant("anonymous", &["pull"], &format!("alice/{n}")).await));
+    }
+    let mut seen = Vec::new();
+    let mut path = Some("/api/v1/grants?limit=1".to_owned());
+    while let Some(next) = path {
+        let page = alice.get(&next).await;
+        seen.extend(page.json()["grants"].as_array().expect("a list").iter().map(|grant| grant["id"].clone()));
+        path = page.next();
+    }
+    assert_eq!(seen, hers);
 }
 
 #[tokio::test]

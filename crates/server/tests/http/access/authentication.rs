@@ -151,7 +151,7 @@ async fn the_catalogue_shows_what_may_be_pulled() {
 
 /// Revoking, disabling and ungranting hold for the next request (reliability J8, CVE-2025-23208).
 #[tokio::test]
-async fn what_is_taken_away_is_gone_at_once() {
+async fn cve_2025_23208_what_is_taken_away_is_gone_at_once() {
     let guarded = Guarded::new().await;
     let (root, alice) = (guarded.as_user("root"), guarded.user("alice").await);
     let operator = guarded.operator();

@@ -37,7 +37,7 @@ async fn everything(client: &Client, repository: &str) -> Vec<Answer> {
 
 /// CVE-2019-19030: absent and forbidden look the same on every route, with and without a credential.
 #[tokio::test]
-async fn absent_and_forbidden_look_the_same() {
+async fn cve_2019_19030_absent_and_forbidden_look_the_same() {
     let guarded = Guarded::new().await;
     let (root, alice) = (guarded.as_user("root"), guarded.user("alice").await);
     root.image("root/secret", "1").await;

@@ -51,7 +51,7 @@ async fn an_expired_token_finishes_the_upload_that_it_began() {
 
 /// CVE-2026-32589: knowing the address of an upload is no right to it, and an old token is none to anything else.
 #[tokio::test]
-async fn nobody_else_goes_on_with_an_upload() {
+async fn cve_2026_32589_nobody_else_goes_on_with_an_upload() {
     let guarded = Guarded::new().await;
     let (alice, bob) = (guarded.user("alice").await, guarded.user("bob").await);
     guarded.grant("signed-in", &["pull", "push"], "team/**").await;

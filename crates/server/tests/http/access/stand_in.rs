@@ -32,7 +32,7 @@ async fn registry(tree: &Tree, delete: bool) -> Guarded {
 }
 
 #[tokio::test]
-async fn it_behaves_as_the_registry_before_it() {
+async fn cve_2026_41888_it_behaves_as_the_registry_before_it_and_deletes_nothing() {
     let tree = Tree::new();
     let guarded = registry(&tree, false).await;
     for path in ["/v2/", "/v2/model/manifests/1", "/v2/_catalog"] {
@@ -52,6 +52,11 @@ async fn it_behaves_as_the_registry_before_it() {
     deleted.expect(405);
     assert_eq!(deleted.code(), "UNSUPPORTED");
     assert!(!deleted.header("allow").is_empty());
+    // Distribution CVE-2026-41888: no way to delete is left open, by tag, by blob or by the API.
+    alice.delete("/v2/model/manifests/1").await.expect(405);
+    alice.delete(&format!("/v2/model/blobs/{digest}")).await.expect(405);
+    alice.delete("/api/v1/repositories/model/-/tags/1").await.expect(403);
+    alice.get("/v2/model/manifests/1").await.expect(200);
     let upload = alice.post("/v2/model/blobs/uploads/", "").await;
     alice.delete(upload.header("location")).await.expect(204);
 

@@ -61,7 +61,7 @@ async fn several_and_repeated_scopes_are_united_and_cut_to_what_may_be_had() {
 
 /// Gitea CVE-2025-68944, CVE-2025-68941: what is asked for is not what is given, however it is written.
 #[tokio::test]
-async fn a_crafted_scope_gains_nothing() {
+async fn cve_2025_68944_a_crafted_scope_gains_nothing() {
     let guarded = Guarded::new().await;
     let (root, alice) = (guarded.as_user("root"), guarded.user("alice").await);
     root.image("team/secret", "1").await;
@@ -100,7 +100,7 @@ async fn a_crafted_scope_gains_nothing() {
 
 /// A token is for this service, and one of another registry is none (CVE-2025-24976).
 #[tokio::test]
-async fn a_token_for_another_service_is_no_token() {
+async fn cve_2025_24976_a_token_for_another_service_is_no_token() {
     let (guarded, other) = (Guarded::new().await, Guarded::new().await);
     let refused = guarded.as_user("root").get("/token?service=registry.docker.io").await;
     refused.expect(400);
@@ -114,7 +114,7 @@ async fn a_token_for_another_service_is_no_token() {
 
 /// A token is not changed for a wider one (Gitea CVE-2026-28744).
 #[tokio::test]
-async fn a_token_with_a_scope_gets_no_other_token() {
+async fn cve_2026_28744_a_token_with_a_scope_gets_no_other_token() {
     let guarded = Guarded::new().await;
     let alice = guarded.user("alice").await;
     let narrow = token(&alice, "repository:alice/model:pull").await;
@@ -201,7 +201,7 @@ async fn a_refresh_token_is_used_again_and_again() {
 
 /// CVE-2019-19025: a page of another site gets nothing with a password that a browser keeps.
 #[tokio::test]
-async fn a_page_of_another_site_gets_no_token() {
+async fn cve_2019_19025_a_page_of_another_site_gets_no_token() {
     let guarded = Guarded::new().await;
     let root = guarded.as_user("root");
     for header in [("origin", "https://attacker.test"), ("sec-fetch-site", "cross-site"), ("origin", "null")] {
