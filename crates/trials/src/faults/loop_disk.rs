@@ -97,13 +97,13 @@ impl LoopDisk {
         Ok(space.f_bavail * space.f_frsize)
     }
 
-    /// Fills it with a file until so many bytes are left.
+    /// Fills it with a file until so many bytes are left; 0: until nobody can write, not even out of what is set aside for root.
     pub fn fill(&self, leave: u64) -> Outcome<Filler> {
-        let path = self.place.join("filler");
+        let path = self.place.join(format!("filler-{leave}"));
         let mut file = std::fs::File::create(&path)?;
         let piece = vec![0x5a; 64 << 10];
         loop {
-            let left = self.available()?.saturating_sub(leave);
+            let left = if leave == 0 { u64::MAX } else { self.available()?.saturating_sub(leave) };
             if left == 0 {
                 break;
             }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
-use crate::faults::kill::{SHORT_LEASE, World};
+use crate::faults::kill::World;
 use crate::faults::ledger::Look;
 use crate::faults::loop_disk::LoopDisk;
 use crate::faults::{Held, Rig};
@@ -23,7 +23,7 @@ pub fn xfs(rig: Rig<'_>) -> Outcome<Held> {
 fn cut(rig: Rig<'_>, file_system: &str) -> Outcome<Held> {
     let rounds = rig.rounds(10, 200);
     let mut disk = LoopDisk::create(file_system, rig.folder, 3_000)?;
-    let mut world = World::new(rig.server_on(&disk)?.with("LEASE__TTL", SHORT_LEASE))?;
+    let mut world = World::with_short_leases(rig.server_on(&disk)?)?;
     let mut round = 0;
     while round < rounds && rig.has_time() {
         let since = Instant::now();
@@ -37,6 +37,9 @@ fn cut(rig: Rig<'_>, file_system: &str) -> Outcome<Held> {
         let recovered = world.recover(Look { cut: Some(at), all: round % 10 == 9, ..Look::since(since) });
         recovered.map_err(|failure| Failure::new(format!("cut {round}: {failure}")))?;
         round += 1;
+        if round % 50 == 0 {
+            world.rest()?;
+        }
     }
     let slowest = world.slowest;
     let seen = world.finish()?;
