@@ -1,14 +1,9 @@
 //! The writer, its group commit, and the disk under it.
 
 use std::os::unix::fs::PermissionsExt;
-<<<<<<< HEAD
-use std::path::Path;
-use std::sync::{LazyLock, mpsc};
-=======
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
->>>>>>> main
+use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
 use larder_oci::Actions;
