@@ -21,15 +21,26 @@ impl Access {
     pub async fn identify(&self, presented: &Presented, origin: Origin) -> Result<Caller, Refused> {
         let caller = match presented {
             Presented::Nothing => return self.anonymous().await,
-            Presented::Basic { user, password } => self.by_basic(user, password, origin).await?,
-            Presented::Bearer(token) if PlainToken::is_claimed(token) => self.by_token(token).await?,
-            Presented::Bearer(token) => self.by_bearer(token).await?,
-            Presented::Certificate(name) => self.by_certificate(name).await?,
+            Presented::Basic { user, password } => self.by_basic(user, password, origin).await,
+            Presented::Bearer(token) if PlainToken::is_claimed(token) => self.by_token(token).await,
+            Presented::Bearer(token) => self.by_bearer(token).await,
+            Presented::Certificate(name) => self.by_certificate(name).await,
         };
-        if caller.is_known() {
-            self.inner.note(&caller.identity, caller.credential.strip_prefix("token:"));
+        match &caller {
+            Ok(caller) if caller.is_known() => {
+                self.inner.note(&caller.identity, caller.credential.strip_prefix("token:"));
+            }
+            Err(Refused::Wrong | Refused::Disabled | Refused::Unfit(_)) => {
+                let account = match presented {
+                    Presented::Basic { user, password } if !is_token(password) => self.existing(user).await,
+                    _ => None,
+                };
+                self.note_refusal(account, origin);
+            }
+            // An expired one is a client's reason to get another; who is told to wait was noted before.
+            Ok(_) | Err(Refused::Expired | Refused::Throttled { .. } | Refused::Unavailable) => {}
         }
-        Ok(caller)
+        caller
     }
 
     /// Nobody known.
@@ -54,7 +65,7 @@ impl Access {
         if PlainToken::is_claimed(password) {
             return self.by_token(password).await;
         }
-        if jsonwebtoken::decode_header(password).is_ok() {
+        if is_token(password) {
             if self.inner.bearers.is_claimed(password) {
                 return self.by_bearer(password).await;
             }
@@ -116,7 +127,8 @@ impl Access {
 
     async fn by_password(&self, user: &str, password: &str, origin: Origin) -> Result<Caller, Refused> {
         let row = if user.is_empty() { None } else { self.user_row(user).await? };
-        let (stored, credential) = self.stored(user, row.as_deref());
+        let accounts_exist = self.accounts_exist().await?;
+        let (stored, credential) = self.stored(user, row.as_deref(), accounts_exist);
         let now = self.inner.now();
         // What was right a moment ago is let in before anything is throttled: somebody else's guesses from the same address must not lock it out.
         let remembered = self.inner.passwords.remembered(user, &stored, password, now);
@@ -138,15 +150,12 @@ impl Access {
                 self.inner.throttle.forgive(user, address);
                 self.stands(&format!("user:{user}"), credential.unwrap_or_default()).await
             }
-            Ok(_) => {
-                self.note_wrong_password(row.is_some().then_some(user), origin);
-                Err(Refused::Wrong)
-            }
+            Ok(_) => Err(Refused::Wrong),
         }
     }
 
     /// What a password has to match, and the credential's id then. Without an account it is something that nothing matches, at the same cost.
-    fn stored(&self, user: &str, row: Option<&User>) -> (Stored, Option<&'static str>) {
+    fn stored(&self, user: &str, row: Option<&User>, accounts_exist: bool) -> (Stored, Option<&'static str>) {
         if let Some(password) = row.and_then(|row| row.password.as_deref()) {
             return (Stored::Argon2(password.to_owned()), Some("password"));
         }
@@ -158,21 +167,26 @@ impl Access {
             return (Stored::of_nobody(None), Some("ldap"));
         }
         // With accounts here and in a file, nobody costs what one of either does; which, depends on the name alone.
-        let here =
-            self.inner.accounts.lock().expect("no panic happens under this lock").is_some_and(|(_, exist)| exist);
-        let cost = file.map(|users| users.cost()).filter(|_| !here || self.inner.is_odd(user));
+        let cost = file.map(|users| users.cost()).filter(|_| !accounts_exist || self.inner.is_odd(user));
         (Stored::of_nobody(cost), None)
     }
 
-    /// Only the name of an account that exists is written down: into the field for a name, people type passwords.
-    fn note_wrong_password(&self, account: Option<&str>, origin: Origin) {
+    /// The name, if an account has it: into the field for a name, people type passwords, and those are not written down.
+    async fn existing(&self, user: &str) -> Option<String> {
+        let file = self.inner.htpasswd.as_ref().map(|file| file.users());
+        let in_file = file.is_some_and(|users| users.hash(user).is_some());
+        let known = in_file || matches!(self.user_row(user).await, Ok(Some(_)));
+        known.then(|| format!("user:{user}"))
+    }
+
+    fn note_refusal(&self, account: Option<String>, origin: Origin) {
         self.denied(Denial {
             identity: "anonymous".to_owned(),
             credential: None,
             address: origin.address,
             action: "login".to_owned(),
             repository: None,
-            object: account.map(|name| format!("user:{name}")),
+            object: account,
             request_id: None,
         });
     }
@@ -207,6 +221,11 @@ impl Caller {
     }
 }
 
-pub(crate) fn busy(_: Busy) -> Refused {
+/// Whether the text is a signed token of whomever, rather than a password.
+fn is_token(password: &str) -> bool {
+    jsonwebtoken::decode_header(password).is_ok()
+}
+
+fn busy(_: Busy) -> Refused {
     Refused::Throttled { retry_after: Duration::from_secs(2) }
 }

@@ -194,13 +194,15 @@ async fn an_invitation_sets_the_password_once() {
 #[tokio::test]
 async fn denials_reach_the_audit_folded_and_without_what_was_typed() {
     let world = World::peopled().await;
-    for (user, password) in [("alice", "S3CRET-1"), ("alice", "S3CRET-2"), ("S3CRET-as-a-name", "x")] {
+    let tries = [("alice", "S3CRET-1"), ("alice", "S3CRET-2"), ("S3CRET-as-a-name", "x"), ("x", "ldr_S3CRET")];
+    for (user, password) in tries {
         world.identify(basic(user, password)).await.unwrap_err();
     }
+    world.bearer("S3CRET.bearer.token").await.unwrap_err();
     world.access.tick().await;
     let page = world.access.audit(&operator(), &larder_access::AuditFilter::default(), None, 100).await.unwrap();
     let logins: Vec<_> = page.items.iter().filter(|entry| entry.action == "login").collect();
-    assert_eq!(logins.iter().map(|entry| entry.count).sum::<u64>(), 3);
+    assert_eq!(logins.iter().map(|entry| entry.count).sum::<u64>(), 5);
     assert_eq!(logins[0].address.as_deref(), Some("192.0.2.1"));
     assert!(!format!("{page:?}").contains("S3CRET") && !format!("{page:?}").contains("correct horse"));
 }
