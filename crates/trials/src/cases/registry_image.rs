@@ -25,7 +25,7 @@ pub fn by_one_command(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
     let engine = trial.bridged_engine(origin)?;
     build(trial, &engine)?;
     engine.sh(&format!("docker load -i {} && docker tag ml-model:1.0 ml-model", known.archive.display()))?;
-    refuses_unless_opened(&engine)?;
+    by_its_first_account(&engine, "ml-model")?;
 
     live(trial, &engine, &known)?;
     engine.sh("docker volume rm registry-data")?;
@@ -71,12 +71,48 @@ pub fn start(trial: &Trial<'_>, engine: &Engine) -> Outcome {
     Ok(())
 }
 
-/// Nobody may find himself with a registry that is open to a network by mistake.
-pub fn refuses_unless_opened(engine: &Engine) -> Outcome {
-    let output = engine.site().attempt("docker run --rm -p 5000:5000 larder:trial")?;
-    ensure!(!output.succeeded(), "it serves a network without being told to");
-    output.says("LARDER_ACCESS__OPEN").or_else(|_| output.says("access.open"))?;
+/// Nobody finds himself with a registry that is open to a network by mistake: without a word about who may, the image makes `admin`, and its log says
+/// the password once.
+pub fn by_its_first_account(engine: &Engine, local: &str) -> Outcome {
+    let image = "localhost:5000/first:1.0";
+    let run = "docker run -d -p 5000:5000 --name registry -v registry-data:/var/lib/registry larder:trial";
+    engine.sh(run)?;
+    let password = printed_password(engine)?;
+    engine.sh(&format!("docker tag {local} {image}"))?;
+    let id = format!("docker image inspect -f {{{{.Id}}}} {image}");
+    let pushed = engine.sh(&id)?.text().to_owned();
+    let stranger = engine.site().attempt(&format!("docker push {image}"))?;
+    ensure!(!stranger.succeeded(), "a push without a login is taken");
+    stranger.says("denied: requested access to the resource is denied")?;
+    engine.sh(&format!("docker login localhost:5000 --username admin --password {password}"))?;
+    engine.sh(&format!("docker push {image}"))?;
+    engine.sh("docker rm -f registry")?;
+    engine.sh(run)?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let pull = format!("docker rmi {image}; docker pull {image}");
+    while !engine.site().attempt(&pull)?.succeeded() {
+        ensure!(Instant::now() < deadline, "a new container does not know its user or its image");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    ensure_eq!(engine.sh(&id)?.text(), pushed, "the image that came back");
+    let logs = engine.sh("docker logs registry")?.all();
+    ensure!(!logs.contains("password  "), "a later start says a password again: {logs}");
+    engine.sh("docker logout localhost:5000 && docker rm -f registry && docker volume rm registry-data")?;
     Ok(())
+}
+
+/// What the first start prints.
+fn printed_password(engine: &Engine) -> Outcome<String> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let logs = engine.sh("docker logs registry")?.all();
+        let found = logs.lines().find_map(|line| line.trim().strip_prefix("password")?.split_whitespace().next());
+        if let Some(password) = found {
+            return Ok(password.to_owned());
+        }
+        ensure!(Instant::now() < deadline, "no password was printed: {logs}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// A volume as `registry:2` leaves it behind: root's, 0755, with a repository in it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::cases::registry_image::{OWNER, mountpoint, refuses_unless_opened, start};
+use crate::cases::registry_image::{OWNER, by_its_first_account, mountpoint, start};
 use crate::harness::engine::Engine;
 use crate::harness::fixtures::noise;
 use crate::harness::isolation::CONTROL_GROUP;
@@ -26,7 +26,7 @@ pub fn stands_in(ground: &Ground<'_>, origin: Origin) -> Outcome<String> {
     engine.sh(&format!("docker tag {image} larder:trial"))?;
     looks_like_registry2(&engine, &image)?;
     ensure!(engine.run(&image, "version")?.contains(&ground.set.version), "another version");
-    refuses_unless_opened(&engine)?;
+    by_its_first_account(&engine, "larder:trial")?;
 
     start(trial, &engine)?;
     let model = trial.folder().join("model.bin");
