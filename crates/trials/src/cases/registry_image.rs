@@ -83,15 +83,21 @@ pub fn by_its_first_account(engine: &Engine, local: &str) -> Outcome {
     let pushed = engine.sh(&id)?.text().to_owned();
     let stranger = engine.site().attempt(&format!("docker push {image}"))?;
     ensure!(!stranger.succeeded(), "a push without a login is taken");
-    stranger.says("denied: requested access to the resource is denied")?;
+    // The words of docker's older store, and those of containerd's.
+    let refused = stranger.says("denied: requested access to the resource is denied");
+    refused.or_else(|_| stranger.says("insufficient_scope: authorization failed"))?;
     engine.sh(&format!("docker login localhost:5000 --username admin --password {password}"))?;
     engine.sh(&format!("docker push {image}"))?;
     engine.sh("docker rm -f registry")?;
     engine.sh(run)?;
     let deadline = Instant::now() + Duration::from_secs(30);
     let pull = format!("docker rmi {image}; docker pull {image}");
-    while !engine.site().attempt(&pull)?.succeeded() {
-        ensure!(Instant::now() < deadline, "a new container does not know its user or its image");
+    loop {
+        let pulled = engine.site().attempt(&pull)?;
+        if pulled.succeeded() {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "a new container does not know its user or its image\n{}", pulled.all());
         std::thread::sleep(Duration::from_millis(200));
     }
     ensure_eq!(engine.sh(&id)?.text(), pushed, "the image that came back");
