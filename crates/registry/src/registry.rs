@@ -322,7 +322,13 @@ async fn introduce(settings: &Settings, store: &dyn BlobStore, catalog: &Catalog
         Some(marker) if marker.generation > identity.generation => Ok(true),
         Some(marker) => {
             if !settings.read_only {
-                raise(store, catalog, marker.generation).await?;
+                match raise(store, catalog, marker.generation).await {
+                    // Pulls go on (behaviour §6), and the generation is raised each hour.
+                    Err(Error::StorageFull) => {
+                        tracing::warn!("the storage is full: the catalog's generation stays as it is")
+                    }
+                    raised => raised?,
+                }
             }
             Ok(false)
         }
