@@ -15,9 +15,13 @@ lint:
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
-# All tests; PostgreSQL too when LARDER_TEST_POSTGRES names a server
+# All tests that need nothing else
 test:
     cargo test --workspace
+
+# The catalog's tests on the PostgreSQL server that LARDER_TEST_POSTGRES names
+postgres:
+    cargo test --workspace --test suite -- --ignored
 
 # Who imports whom, sizes, invariants, documents in step with the code
 tidy:
@@ -34,6 +38,11 @@ generate:
 # The real clients, against a fresh server (needs `.ci/install`)
 clients:
     cargo run --release -p larder-trials -- clients
+
+# Packages for people without Rust, and each of them installed and run (needs `.ci/install`)
+packages:
+    cargo xtask dist
+    cargo run --release -p larder-trials -- packages dist
 
 # Larder beside its peers
 bench:

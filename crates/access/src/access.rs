@@ -105,7 +105,13 @@ impl Access {
             ports,
         };
         let access = Self { inner: Arc::new(inner) };
-        access.rotate().await?;
+        match access.rotate().await {
+            // With a key that still signs, a disk without space stops nobody (behaviour §6).
+            Err(error) if access.inner.bearers.keys.signer().is_some() => {
+                tracing::warn!(%error, "the signing key could not be replaced");
+            }
+            rotated => rotated?,
+        }
         Ok(access)
     }
 

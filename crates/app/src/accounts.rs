@@ -35,7 +35,7 @@ pub async fn open(
         oidc_login: oidc(configuration),
         ..Settings::new(service(configuration), secret_key(configuration, data, files)?)
     };
-    let ports = Ports { fetch: Arc::new(HttpFetch::new()?), clock: Arc::new(SystemClock) };
+    let ports = Ports { fetch: Arc::new(HttpFetch::default()), clock: Arc::new(SystemClock) };
     Access::open(catalog, settings, ports).await.map_err(|error| Failure::failed(chain(&error)))
 }
 

@@ -1,5 +1,6 @@
 //! Identity providers, asked over HTTPS: few bytes, little patience, no redirect to elsewhere.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,26 +9,30 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, RequestBuilder, Response};
 
 use crate::api_client::innermost;
-use crate::outcome::{Failure, Result};
 
 /// How long a request may take, answer and all.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Redirects that are followed, within one origin.
 const REDIRECTS: usize = 3;
 
-/// Asks with this machine's trust store.
-pub struct HttpFetch(Client);
+/// Asks with this machine's trust store. That is read when somebody first has to be asked: an image without one (nothing but `larder` is in ours)
+/// serves all the same.
+#[derive(Default)]
+pub struct HttpFetch(OnceLock<Client>);
 
 impl HttpFetch {
-    /// Ready to ask.
-    pub fn new() -> Result<Self> {
+    fn client(&self) -> std::result::Result<&Client, FetchError> {
+        if let Some(client) = self.0.get() {
+            return Ok(client);
+        }
         let client = Client::builder()
             .timeout(PATIENCE)
             .connect_timeout(PATIENCE)
             .redirect(Policy::custom(stay))
             .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
             .build();
-        client.map(Self).map_err(|error| Failure::failed(innermost(&error)))
+        let client = client.map_err(|error| FetchError::Unreachable(innermost(&error)))?;
+        Ok(self.0.get_or_init(|| client))
     }
 }
 
@@ -44,7 +49,7 @@ fn stay(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 #[async_trait]
 impl Fetch for HttpFetch {
     async fn get(&self, url: &str, limit: usize) -> std::result::Result<Vec<u8>, FetchError> {
-        answer(self.0.get(url).header("accept", "application/json"), limit).await
+        answer(self.client()?.get(url).header("accept", "application/json"), limit).await
     }
 
     async fn post_form(
@@ -54,7 +59,7 @@ impl Fetch for HttpFetch {
         basic: Option<(&str, &str)>,
         limit: usize,
     ) -> std::result::Result<Vec<u8>, FetchError> {
-        let mut request = self.0.post(url).header("accept", "application/json").form(form);
+        let mut request = self.client()?.post(url).header("accept", "application/json").form(form);
         if let Some((name, password)) = basic {
             request = request.basic_auth(name, Some(password));
         }
@@ -108,7 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_are_bounded_and_failures_are_told() {
-        let fetch = HttpFetch::new().expect("it can be made");
+        let fetch = HttpFetch::default();
         let url = provider("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello").await;
         assert_eq!(fetch.get(&url, 5).await, Ok(b"hello".to_vec()));
         assert_eq!(fetch.get(&url, 4).await, Err(FetchError::TooLarge(4)));
@@ -120,7 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_redirect_elsewhere_is_not_followed() {
-        let fetch = HttpFetch::new().expect("it can be made");
+        let fetch = HttpFetch::default();
         let answer =
             "HTTP/1.1 302 Found\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         let url = provider(answer).await;

@@ -17,6 +17,9 @@ use crate::outcome::{Failure, Result};
 /// How long the last traces may take to leave.
 const FAREWELL: Duration = Duration::from_secs(3);
 
+/// What a command logs: warnings, but not the TLS library's own, which the command's error says in better words.
+const QUIETLY: &str = "warn,rustls_platform_verifier=off";
+
 /// Keeps the export of traces going; [`finish`](Telemetry::finish) sends what is left.
 #[derive(Debug, Default)]
 pub struct Telemetry {
@@ -54,9 +57,9 @@ pub fn start(configuration: &Configuration) -> Result<Telemetry> {
 
 /// Starts logging for a command: warnings, or what `LARDER_LOG__LEVEL` says.
 pub fn start_quietly() {
-    let level = std::env::var("LARDER_LOG__LEVEL").unwrap_or_else(|_| "warn".to_owned());
+    let level = std::env::var("LARDER_LOG__LEVEL").unwrap_or_else(|_| QUIETLY.to_owned());
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(takes_colours());
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new(QUIETLY));
     // A second start, in tests, changes nothing.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
 }

@@ -1,6 +1,9 @@
 //! Which registry an administration command is about: a server, or a data folder of this machine.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
 
 use crate::accounts;
 use crate::api_client::ApiClient;
@@ -92,11 +95,8 @@ async fn open_folder(folder: &Path, absent: Absent) -> Result<ApiClient> {
     if absent == Absent::IsMade && !folder.exists() {
         drop(DataFolder::take(folder)?);
     }
-    if absent == Absent::IsRefused && !opened::catalog_path(&configuration, folder).exists() {
-        return Err(Failure::not_found(format!(
-            "{} is no data folder of Larder: it holds no catalog",
-            folder.display()
-        )));
+    if absent == Absent::IsRefused {
+        look_for_catalog(folder, &opened::catalog_path(&configuration, folder))?;
     }
     match DataFolder::try_take(folder)? {
         Lock::Held(folder) => {
@@ -115,6 +115,33 @@ async fn open_folder(folder: &Path, absent: Absent) -> Result<ApiClient> {
             ApiClient::control(&socket)
         }
     }
+}
+
+/// A catalog that cannot be seen is not one that is not there.
+fn look_for_catalog(folder: &Path, catalog: &Path) -> Result {
+    match catalog.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            Err(Failure::not_found(format!("{} is no data folder of Larder: it holds no catalog", folder.display())))
+        }
+        Err(error) => {
+            let failure = Failure::failed(format!("{} cannot be opened: {error}", catalog.display()));
+            let hint = closed_folder(catalog).map(|closed| {
+                let user = geteuid();
+                format!("This command works as user {user}, whom {} does not let through.", closed.display())
+            });
+            Err(hint.into_iter().fold(failure, Failure::with_hint))
+        }
+    }
+}
+
+/// The folder on the way to `path` that this process may not pass.
+fn closed_folder(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    let mut way: Vec<&Path> = path.ancestors().collect();
+    way.reverse();
+    let denied = |step: &&Path| step.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    way.into_iter().find(denied).and_then(Path::parent).map(Path::to_owned)
 }
 
 #[cfg(test)]

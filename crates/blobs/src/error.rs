@@ -40,10 +40,10 @@ pub enum Error {
     /// The session's bytes are not (or not completely) there: the upload must start again.
     #[error("the bytes of upload {0} are lost")]
     UploadLost(UploadId),
-    /// No space, no inodes or over a disk quota.
+    /// No space, no inodes or over a disk quota; what was durable before still is.
     #[error("the store is full")]
     Full(#[source] io::Error),
-    /// A sync or a write-back failed: what it covered must be written again from the start (**Invariant 11**).
+    /// A sync or a write-back failed, also for want of space: what it covered must be written again from the start (**Invariant 11**).
     #[error("a sync failed")]
     SyncFailed(#[source] io::Error),
     /// Any other fault of the device or the operating system. No verdict about the object.
@@ -55,4 +55,17 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+impl Error {
+    /// Whether the reason is that there is no space, whatever became of the bytes.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full(_) => true,
+            Self::SyncFailed(source) => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
 }

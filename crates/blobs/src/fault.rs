@@ -54,6 +54,8 @@ pub enum FaultKind {
     Full,
     /// [`Error::SyncFailed`]; on an upload its bytes are gone too, as with a real disk.
     SyncFailed,
+    /// The same for want of space: a sync may be the one to find that the disk is full.
+    FullAtSync,
 }
 
 /// Whether the operation took place.
@@ -198,14 +200,14 @@ impl FaultKind {
         match self {
             Self::Io => Error::Io { context: "meet an injected fault".to_owned(), source: self.io_error() },
             Self::Full => Error::Full(self.io_error()),
-            Self::SyncFailed => Error::SyncFailed(self.io_error()),
+            Self::SyncFailed | Self::FullAtSync => Error::SyncFailed(self.io_error()),
         }
     }
 
     fn io_error(self) -> io::Error {
         match self {
             Self::Io | Self::SyncFailed => rustix::io::Errno::IO.into(),
-            Self::Full => rustix::io::Errno::NOSPC.into(),
+            Self::Full | Self::FullAtSync => rustix::io::Errno::NOSPC.into(),
         }
     }
 
@@ -213,6 +215,7 @@ impl FaultKind {
         match error {
             Error::Io { .. } => Some(Self::Io),
             Error::Full(_) => Some(Self::Full),
+            Error::SyncFailed(_) if error.is_full() => Some(Self::FullAtSync),
             Error::SyncFailed(_) => Some(Self::SyncFailed),
             _ => None,
         }
@@ -298,7 +301,7 @@ impl Fate {
             && let Some(kind) = FaultKind::of(error)
         {
             *self.lock() = Some(kind);
-            if kind == FaultKind::SyncFailed {
+            if matches!(kind, FaultKind::SyncFailed | FaultKind::FullAtSync) {
                 self.store.discard_upload(&self.id).await?;
             }
         }

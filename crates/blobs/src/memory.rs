@@ -13,9 +13,8 @@ use larder_oci::{Digest, UploadId};
 
 use crate::hash::Hasher;
 use crate::{
-    Adopted, Adoption, Arrival, BlobKey, BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, Error, Foreign,
-    PendingCheckpoint, Result,
-    Space, StoreMarker, Stored, StoredStream, UNANNOUNCED_LIMIT,
+    Adopted, Adoption, Arrival, BlobKey, BlobObject, BlobStore, BlobStream, BlobUpload, Checkpoint, Committed, Error,
+    Foreign, PendingCheckpoint, Result, Space, StoreMarker, Stored, StoredStream, UNANNOUNCED_LIMIT,
 };
 
 /// Longest piece that a reader gets, and longest segment that is kept.

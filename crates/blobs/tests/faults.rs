@@ -79,7 +79,9 @@ async fn a_fault_after_the_effect_leaves_the_effect() {
 #[tokio::test]
 async fn an_upload_that_failed_stays_failed_and_after_a_sync_its_bytes_are_gone() {
     let bytes = body(4, 1000);
-    for (kind, kept) in [(FaultKind::Io, true), (FaultKind::Full, true), (FaultKind::SyncFailed, false)] {
+    for (kind, kept) in
+        [(FaultKind::Io, true), (FaultKind::Full, true), (FaultKind::SyncFailed, false), (FaultKind::FullAtSync, false)]
+    {
         for operation in [Operation::Write, Operation::Checkpoint, Operation::CheckpointSync] {
             let (store, id) = (faulty(), new_id());
             let mut upload = store.open_upload(&id, Checkpoint::start(Algorithm::Sha256)).await.expect("opens");

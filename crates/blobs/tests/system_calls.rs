@@ -89,7 +89,7 @@ fn an_error_of_the_medium_is_a_failed_sync() {
 fn a_full_medium_is_said_to_be_full() {
     if let Some(folder) = inside() {
         let outcome = run(upload(&folder));
-        assert!(matches!(outcome, Err(Error::Full(_))), "{outcome:?}");
+        assert!(outcome.as_ref().is_err_and(Error::is_full), "{outcome:?}");
         return;
     }
     for call in ["pwritev", "renameat2", "fdatasync"] {

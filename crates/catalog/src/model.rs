@@ -307,6 +307,8 @@ pub struct TagRow {
     pub size: u64,
     /// When it last moved.
     pub updated: Timestamp,
+    /// Whether required targets of the manifest were absent at its push.
+    pub incomplete: bool,
 }
 
 /// One change of a tag.
@@ -337,6 +339,8 @@ pub struct RepositorySummary {
     pub tags: u64,
     /// Number of manifests.
     pub manifests: u64,
+    /// Of these, manifests whose required targets were absent at their push.
+    pub incomplete: u64,
     /// Bytes of its member blobs and manifests.
     pub size: u64,
     /// Whether everybody may pull it.

@@ -122,13 +122,15 @@ fn summary(tx: &mut Tx<'_>, name: &RepositoryName) -> Done<Option<RepositorySumm
     let Some((id, created, public, description)) = facts else { return Ok(None) };
     let sql = "SELECT (SELECT COUNT(*) FROM tags WHERE repository_id = $1),
                  (SELECT COUNT(*) FROM manifests WHERE repository_id = $1),
+                 (SELECT COUNT(*) FROM manifests WHERE repository_id = $1 AND incomplete = 1),
                  (SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM manifests WHERE repository_id = $1),
                  (SELECT CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM memberships m
                   JOIN blobs b ON b.digest_id = m.digest_id AND b.state = 0 WHERE m.repository_id = $1)";
     tx.row(sql, values![id], |row| {
-        let size = row.size(2)?.saturating_add(row.size(3)?);
-        let (name, tags, manifests, description) = (name.clone(), row.size(0)?, row.size(1)?, description.clone());
-        Ok(RepositorySummary { name, created, tags, manifests, size, public, description })
+        let (tags, manifests, incomplete) = (row.size(0)?, row.size(1)?, row.size(2)?);
+        let size = row.size(3)?.saturating_add(row.size(4)?);
+        let (name, description) = (name.clone(), description.clone());
+        Ok(RepositorySummary { name, created, tags, manifests, incomplete, size, public, description })
     })
 }
 

@@ -163,13 +163,14 @@ impl Catalog {
         let (name, after) = (repository.clone(), after.unwrap_or_default().to_owned());
         let work = move |tx: &mut Tx<'_>| {
             let Some(repository) = lookup::repository(tx, &name, Hold::Look)? else { return Ok(None) };
-            let sql = "SELECT t.name, d.digest, m.media_type, m.total_size, t.updated_at FROM tags t
+            let sql = "SELECT t.name, d.digest, m.media_type, m.total_size, t.updated_at, m.incomplete FROM tags t
                        JOIN manifests m ON m.repository_id = t.repository_id AND m.digest_id = t.digest_id
                        JOIN digests d ON d.id = t.digest_id
                        WHERE t.repository_id = $1 AND t.name > $2 ORDER BY t.name LIMIT $3";
             let rows = tx.rows(sql, values![repository, &after, limit + 1], |row| {
                 let (name, digest, media_type) = (row.tag(0)?, row.digest(1)?, row.text(2)?);
-                Ok(TagRow { name, digest, media_type, size: row.size(3)?, updated: row.time(4)? })
+                let (size, updated, incomplete) = (row.size(3)?, row.time(4)?, row.flag(5)?);
+                Ok(TagRow { name, digest, media_type, size, updated, incomplete })
             })?;
             Ok(Some(page(rows, limit)))
         };

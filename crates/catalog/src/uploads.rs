@@ -46,7 +46,9 @@ impl Catalog {
     pub async fn uploads_exist(&self, ids: &[UploadId]) -> Result<Vec<bool>> {
         let ids = ids.to_vec();
         let work = move |tx: &mut Tx<'_>| {
-            let upload = |tx: &mut Tx<'_>, id: &UploadId| tx.any("SELECT 1 FROM uploads WHERE id = $1", values![&id.as_bytes()[..]]);
+            let upload = |tx: &mut Tx<'_>, id: &UploadId| {
+                tx.any("SELECT 1 FROM uploads WHERE id = $1", values![&id.as_bytes()[..]])
+            };
             ids.iter().map(|id| Ok(upload(tx, id)? || import::has_session(tx, id)?)).collect()
         };
         self.engine().read(Kind::Snapshot, work).await

@@ -11,6 +11,13 @@ impl Catalog {
     pub async fn usage(&self, now: Timestamp) -> Result<UsageTotals> {
         self.engine().read(Kind::Snapshot, move |tx| usage(tx, now)).await
     }
+
+    /// Manifests whose required targets were absent at their push. Costs as much as there are.
+    pub async fn incomplete_manifests(&self) -> Result<u64> {
+        let sql = "SELECT COUNT(*) FROM manifests WHERE incomplete = 1";
+        let work = move |tx: &mut Tx<'_>| Ok(tx.row(sql, values![], |row| row.size(0))?.unwrap_or_default());
+        self.engine().read(Kind::Read, work).await
+    }
 }
 
 fn usage(tx: &mut Tx<'_>, now: Timestamp) -> Done<UsageTotals> {

@@ -21,6 +21,14 @@ pub enum Error {
         /// What the network said.
         cause: String,
     },
+    /// Somebody answered, and this machine cannot tell that it is the registry.
+    #[error("{host}: its certificate is not trusted: {why}")]
+    Untrusted {
+        /// The registry's address.
+        host: String,
+        /// What is wrong with the certificate.
+        why: String,
+    },
     /// The registry answered, and not with what was asked for.
     #[error("{subject}: {}", answer_text(*status, code, message))]
     Answer {
@@ -153,7 +161,9 @@ impl Error {
             Self::Answer { status: 404 | 410, .. } => Kind::NotFound,
             Self::Answer { status: 401 | 403, .. } => Kind::Denied,
             Self::Answer { status: 405 | 409 | 412, .. } => Kind::Policy,
-            Self::Answer { status: 502..=504, .. } | Self::Unreachable { .. } => Kind::Unreachable,
+            Self::Answer { status: 502..=504, .. } | Self::Unreachable { .. } | Self::Untrusted { .. } => {
+                Kind::Unreachable
+            }
             _ => Kind::Failed,
         }
     }

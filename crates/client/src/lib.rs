@@ -32,6 +32,7 @@ pub use crate::options::Options;
 pub use crate::platform::PlatformFilter;
 pub use crate::progress::{Item, NoProgress, Progress};
 pub use crate::registry::{
-    Client, Download, FetchedManifest, ManifestHead, ManifestPut, MountOutcome, Page, Registry, Repository, Upload,
+    Client, Download, FetchedManifest, ManifestHead, ManifestPut, MountOutcome, Page, Ranges, Registry, Repository,
+    Upload,
 };
 pub use crate::transfer::{Arrived, Destination, Name, Outcome, Position, TransferOptions, destinations, transfer};

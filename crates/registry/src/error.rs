@@ -276,8 +276,9 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 
 impl From<blobs::Error> for Error {
     fn from(error: blobs::Error) -> Self {
+        let full = error.is_full();
         match error {
-            blobs::Error::Full(source) => {
+            blobs::Error::Full(source) | blobs::Error::SyncFailed(source) if full => {
                 tracing::warn!(error = %source, "the store is full");
                 Self::StorageFull
             }

@@ -62,6 +62,8 @@ pub struct Statistics {
     pub uploads_committed: u64,
     /// Their bytes.
     pub bytes_committed: u64,
+    /// Manifests whose required targets were absent at their push; `None` when the catalog cannot be read.
+    pub incomplete_manifests: Option<u64>,
     /// The catalog's own figures.
     pub catalog: larder_catalog::Statistics,
     /// Free and total space of the store in bytes, where it has such a thing.
@@ -184,6 +186,7 @@ impl Registry {
             swept_bytes: counters.swept_bytes.load(Ordering::Relaxed),
             uploads_committed: counters.uploads_committed.load(Ordering::Relaxed),
             bytes_committed: counters.bytes_committed.load(Ordering::Relaxed),
+            incomplete_manifests: self.inner.catalog.incomplete_manifests().await.ok(),
             catalog: self.inner.catalog.statistics(),
             space: space.map(|space| (space.available, space.total)),
         }
@@ -319,7 +322,13 @@ async fn introduce(settings: &Settings, store: &dyn BlobStore, catalog: &Catalog
         Some(marker) if marker.generation > identity.generation => Ok(true),
         Some(marker) => {
             if !settings.read_only {
-                raise(store, catalog, marker.generation).await?;
+                match raise(store, catalog, marker.generation).await {
+                    // Pulls go on (behaviour §6), and the generation is raised each hour.
+                    Err(Error::StorageFull) => {
+                        tracing::warn!("the storage is full: the catalog's generation stays as it is")
+                    }
+                    raised => raised?,
+                }
             }
             Ok(false)
         }

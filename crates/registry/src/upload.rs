@@ -128,7 +128,7 @@ impl Registry {
 
     /// Appends a chunk, or a stream of unknown length. The answer comes when its bytes are durable.
     ///
-    /// The work goes on in a task of its own: when the client goes, what arrived is synced and noted all the same.
+    /// When the client goes, what arrived is synced and noted all the same.
     pub async fn append(
         &self,
         actor: &Actor,
@@ -139,12 +139,12 @@ impl Registry {
     ) -> Result<UploadStatus> {
         let upload = self.session(actor, repository, id).await?;
         self.writable()?;
+        self.inner.sessions.take_whole(&upload.id);
+        let writing = self.begin_writing(upload, range, body.length).await?;
+        let (mut writing, received) = self.receive(writing, range, body).await;
         let registry = self.clone();
         finish_even_if_dropped(async move {
-            registry.inner.sessions.take_whole(&upload.id);
-            let mut writing = registry.begin_writing(upload, range, body.length).await?;
-            let received = registry.receive(&mut writing, range, body).await;
-            let offset = registry.settle_checkpoint(&mut writing).await?;
+            let offset = registry.settle(&mut writing).await?;
             match received {
                 Ok(()) => Ok(UploadStatus { id: writing.row.id, offset }),
                 Err(Error::BodyInterrupted { id, .. }) => Err(Error::BodyInterrupted { id, offset }),
@@ -167,16 +167,15 @@ impl Registry {
     ) -> Result<Digest> {
         let upload = self.session(actor, repository, id).await?;
         self.writable()?;
+        let upload = self.restart_whole(upload, range, body.length).await?;
+        let whole = range.is_none() && upload.offset == 0;
+        let mut writing = self.begin_writing(upload, range, body.length).await?;
+        writing.whole = whole;
+        let (mut writing, received) = self.receive(writing, range, body).await;
         let (registry, actor, digest) = (self.clone(), actor.clone(), *digest);
         finish_even_if_dropped(async move {
-            let upload = registry.restart_whole(upload, range, body.length).await?;
-            let whole = range.is_none() && upload.offset == 0;
-            let mut writing = registry.begin_writing(upload, range, body.length).await?;
-            if let Err(error) = registry.receive(&mut writing, range, body).await {
-                registry.settle_checkpoint(&mut writing).await?;
-                if whole {
-                    registry.inner.sessions.broke_off_whole(&writing.row.id);
-                }
+            if let Err(error) = received {
+                registry.settle(&mut writing).await?;
                 return Err(error);
             }
             registry.commit(&actor, writing, &digest).await
@@ -259,11 +258,21 @@ impl Registry {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Writing { durable: row.offset, row, upload: Some(upload), running: None, claim })
+        Ok(Writing { durable: row.offset, row, upload: Some(upload), running: None, claim, whole: false })
     }
 
-    /// Streams the body in, with a checkpoint every so many bytes that does not stall the stream.
-    async fn receive(&self, writing: &mut Writing, range: Option<UploadRange>, body: UploadBody) -> Result<()> {
+    /// Streams the body in, in the caller's own task: to hand each piece to another one costs more than to hash it. A caller who is dropped
+    /// meanwhile leaves a session that is settled all the same.
+    async fn receive(&self, writing: Writing, range: Option<UploadRange>, body: UploadBody) -> (Writing, Result<()>) {
+        let mut held = Held { registry: self, writing: Some(writing) };
+        let Some(writing) = held.writing.as_mut() else { unreachable!("it was put there above") };
+        let received = self.receive_into(writing, range, body).await;
+        let Some(writing) = held.writing.take() else { unreachable!("nobody else takes it") };
+        (writing, received)
+    }
+
+    /// [`receive`](Self::receive), with a checkpoint every so many bytes that does not stall the stream.
+    async fn receive_into(&self, writing: &mut Writing, range: Option<UploadRange>, body: UploadBody) -> Result<()> {
         let (id, begun) = (writing.row.id, writing.row.offset);
         let mut stream = body.stream;
         let mut next_checkpoint = begun + self.inner.settings.checkpoint_bytes;
@@ -306,13 +315,23 @@ impl Registry {
         };
         let (registry, id) = (self.clone(), writing.row.id);
         writing.running = Some(tokio::spawn(async move {
-            let done = pending.await?;
+            // Its own error, not yet one for the client: what it says about the bytes is decided on below.
+            let done = pending.await.map_err(Error::Store)?;
             let (at, until) = (registry.now(), registry.lease_end());
             let offset = done.offset;
             let there = registry.inner.catalog.checkpoint_upload(&id, done.offset, done.hash_state, at, until).await?;
             if there { Ok(offset) } else { Err(Error::UploadUnknown(id)) }
         }));
         Ok(())
+    }
+
+    /// Ends a request that did not commit: everything that arrived is durable and written down. Answers the durable offset.
+    async fn settle(&self, writing: &mut Writing) -> Result<u64> {
+        let offset = self.settle_checkpoint(writing).await?;
+        if writing.whole && writing.upload.is_some() {
+            self.inner.sessions.broke_off_whole(&writing.row.id);
+        }
+        Ok(offset)
     }
 
     /// Makes everything that arrived durable and writes it down; answers the durable offset.
@@ -390,6 +409,28 @@ struct Writing {
     upload: Option<Box<dyn BlobUpload>>,
     running: Option<JoinHandle<Result<u64>>>,
     claim: Claim,
+    /// Whether this is a closing request with all of the blob in its body.
+    whole: bool,
+}
+
+/// What a request writes to while its bytes come. Dropped with it, it settles the session in a task of its own.
+struct Held<'r> {
+    registry: &'r Registry,
+    writing: Option<Writing>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let Some(mut writing) = self.writing.take() else { return };
+        // Without a runtime the process is ending, and the last checkpoint stands.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let registry = self.registry.clone();
+        runtime.spawn(async move {
+            if let Err(error) = registry.settle(&mut writing).await {
+                tracing::debug!(upload = %writing.row.id, %error, "an upload that its client left could not be settled");
+            }
+        });
+    }
 }
 
 impl Writing {

@@ -62,6 +62,11 @@ impl Drain {
         let _ = watched.wait_for(|now| *now >= phase).await;
     }
 
+    /// Whether bodies break off because the server stops.
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.cut.is_cancelled()
+    }
+
     /// Cancelled when bodies must break off.
     pub(crate) fn cut(&self) -> &CancellationToken {
         &self.cut

@@ -145,6 +145,10 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
     let spent = u64::from(catalog.reserve_spent);
     gauge(&mut registry, "catalog_reserve_spent", "Whether the catalog's reserve of disk space is spent", spent);
     gauge(&mut registry, "upload_writers", "Requests writing to an upload session", statistics.open_writers);
+    if let Some(incomplete) = statistics.incomplete_manifests {
+        let help = "Manifests whose blobs or manifests were not all there when they were pushed";
+        gauge(&mut registry, "incomplete_manifests", help, incomplete);
+    }
     if let Some((available, total)) = statistics.space {
         gauge(&mut registry, "store_available_bytes", "Free space of the store", available);
         gauge(&mut registry, "store_total_bytes", "Size of the store", total);

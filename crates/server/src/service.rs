@@ -128,7 +128,8 @@ impl Service {
         let work = AssertUnwindSafe(Box::pin(self.app.route(asked, self.face))).catch_unwind().instrument(span);
         let Answer { mut response, route } = work.await.unwrap_or_else(|_| panicked(&path, &request_id));
 
-        if !intake.drain(expects_continue).await && version <= Version::HTTP_11 {
+        let keeps = intake.drain(expects_continue).await && !self.app.drain.is_cutting();
+        if !keeps && version <= Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         finish_headers(&mut response, &request_id);

@@ -9,6 +9,7 @@ mod conformance;
 mod faults;
 mod harness;
 mod import;
+mod packages;
 mod raw;
 
 use std::io::Write;
@@ -36,6 +37,8 @@ enum Trial {
     Bench(bench::Options),
     /// Trees that other registries wrote, taken over and compared.
     Import(import::Options),
+    /// What `cargo xtask dist` made: archive, .deb, wheel and image, installed and run.
+    Packages(packages::Options),
     /// The OCI conformance suite, built beforehand.
     Conformance(conformance::Options),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Trial::Faults(options) => faults::run(&options),
         Trial::Bench(options) => bench::run(&options),
         Trial::Import(options) => import::run(&options),
+        Trial::Packages(options) => packages::run(&options),
         Trial::Conformance(options) => conformance::run(&options),
     };
     result.unwrap_or_else(|failure| {

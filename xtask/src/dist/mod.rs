@@ -17,7 +17,7 @@ use clap::Args;
 use sha2::{Digest, Sha256};
 
 use crate::dist::image::Image;
-use crate::dist::program::{Platform, Program, program};
+use crate::dist::program::{Platform, Profile, Program, program};
 use crate::dist::tree::Tree;
 use crate::task::{Result, root, say};
 
@@ -36,6 +36,9 @@ pub struct DistArgs {
     /// Make the packages of this machine's platform only
     #[arg(long)]
     host_only: bool,
+    /// How to build what is not given: `dev` is quick, for a trial of the packages and not for people
+    #[arg(long, value_enum, default_value = "release", value_name = "PROFILE")]
+    profile: Profile,
 }
 
 /// Makes every package.
@@ -54,7 +57,7 @@ pub fn run(args: &DistArgs) -> Result {
             Platform::Amd64 => args.amd64.as_deref(),
             Platform::Arm64 => args.arm64.as_deref(),
         };
-        let program = program(platform, given)?;
+        let program = program(platform, given, args.profile)?;
         if scripts.is_none() {
             // Printed by a program that runs here; they are the same on every platform.
             scripts = Some(completions(&program)?);

@@ -3,7 +3,10 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use cargo_metadata::Message;
+use clap::ValueEnum;
 
 use crate::task::{Result, root, say};
 
@@ -56,6 +59,15 @@ impl Platform {
     }
 }
 
+/// How a program is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// As people get it.
+    Release,
+    /// Around what the dev profile has built already, for this machine's platform only.
+    Dev,
+}
+
 /// A program for a platform.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -69,10 +81,14 @@ pub struct Program {
 ///
 /// # Errors
 /// Also when this machine lacks the Rust target: the error says what it needs.
-pub fn program(platform: Platform, given: Option<&Path>) -> Result<Program> {
-    let path = match given {
-        Some(path) => path.to_owned(),
-        None => build(platform)?,
+pub fn program(platform: Platform, given: Option<&Path>, profile: Profile) -> Result<Program> {
+    let path = match (given, profile) {
+        (Some(path), _) => path.to_owned(),
+        (None, Profile::Release) => build(platform)?,
+        (None, Profile::Dev) if platform.is_host() => build_quickly()?,
+        (None, Profile::Dev) => {
+            return Err("the dev profile builds for this machine's platform only: add --host-only".into());
+        }
     };
     check(platform, &fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?)
         .map_err(|error| format!("{}: {error}", path.display()))?;
@@ -105,6 +121,36 @@ fn build(platform: Platform) -> Result<PathBuf> {
     }
     let folder = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(folder.join(target).join("release").join("larder"))
+}
+
+/// Only the program itself is compiled as a static one and linked: nothing in the crates below it depends on how the C library comes.
+fn build_quickly() -> Result<PathBuf> {
+    say("building larder in the dev profile (static)")?;
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root()).args(["rustc", "--quiet", "--locked", "--package", "larder", "--bin", "larder"]);
+    cargo.args([
+        "--message-format=json-render-diagnostics",
+        "--",
+        "-C",
+        "target-feature=+crt-static",
+        "-C",
+        "strip=symbols",
+    ]);
+    let output = cargo.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err("larder could not be built".into());
+    }
+    let mut built = None;
+    for message in Message::parse_stream(output.stdout.as_slice()) {
+        if let Message::CompilerArtifact(artifact) = message? {
+            built = artifact.executable.filter(|_| artifact.target.name == "larder").or(built);
+        }
+    }
+    let built: PathBuf = built.ok_or("cargo built no larder")?.into();
+    // The next ordinary build puts another program there.
+    let kept = built.with_file_name("larder-static");
+    fs::copy(&built, &kept).map_err(|error| format!("{}: {error}", kept.display()))?;
+    Ok(kept)
 }
 
 fn has_target(target: &str) -> Result<bool> {

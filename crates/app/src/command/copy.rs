@@ -42,7 +42,7 @@ pub async fn run(args: CopyArgs, context: &Context) -> Result {
     let from = resolve(&args.from, context)?;
     let references: Vec<ImageReference> = args.to.iter().map(|text| resolve(text, context)).collect::<Result<_>>()?;
     let client = args.registry.client(args.transfer.chunk_size, context)?;
-    let source = remote(&client, &from)?;
+    let source = remote(&client, &from)?.with_ranges(args.transfer.ranges());
     let (all, positions) = destinations(&client, &references)?;
     let progress = listener(context, all.len() > 1);
     let mut options = args.transfer.options();

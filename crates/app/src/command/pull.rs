@@ -85,7 +85,7 @@ pub async fn run(args: PullArgs, context: &Context) -> Result {
     // From here on by digest: a tag that moves meanwhile changes nothing.
     let repository =
         named.repository().cloned().ok_or_else(|| Failure::failed(format!("{reference} is no repository")))?;
-    let source = Remote::new(repository, Reference::Digest(root.descriptor.digest));
+    let source = Remote::new(repository, Reference::Digest(root.descriptor.digest)).with_ranges(args.transfer.ranges());
     let mut options = args.transfer.options();
     options.selection = Selection { platform: args.platform.clone(), referrers: args.referrers };
     let destination = Destination { target, names: vec![Name::default()] };

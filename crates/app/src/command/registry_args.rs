@@ -6,13 +6,17 @@ use std::sync::Arc;
 
 use clap::Args;
 use larder_client::credentials::DockerCredentials;
-use larder_client::{Client, Error, Kind, Options, TransferOptions};
+use larder_client::{Client, Error, Kind, Options, Ranges, TransferOptions};
 
 use crate::config::parse_size;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure, Result};
 
 use super::reference_arg::ServerAddress;
+
+/// What to do about a certificate that is not trusted.
+const UNTRUSTED: &str = "--ca FILE trusts a further authority, SSL_CERT_FILE names a file of authorities instead of the system's, \
+     --insecure accepts any certificate.";
 
 /// How registries are spoken to.
 #[derive(Args, Clone, Debug, Default)]
@@ -31,7 +35,7 @@ pub struct RegistryArgs {
 /// How content moves.
 #[derive(Args, Clone, Debug)]
 pub struct TransferArgs {
-    /// Layers on their way at once
+    /// Layers on their way at once; a large one is fetched by as many requests while there are fewer
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: u8,
     /// Send layers in pieces of this size, where a proxy limits request bodies (`90MiB`)
@@ -59,6 +63,11 @@ impl RegistryArgs {
 }
 
 impl TransferArgs {
+    /// How a registry's large layers are fetched.
+    pub fn ranges(&self) -> Ranges {
+        Ranges { streams: self.jobs.into(), ..Ranges::default() }
+    }
+
     /// The transfer's options.
     pub fn options(&self) -> TransferOptions {
         TransferOptions { jobs: self.jobs.into(), ..TransferOptions::default() }
@@ -67,7 +76,11 @@ impl TransferArgs {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(exit_of(&error), error.to_string())
+        let failure = Self::new(exit_of(&error), error.to_string());
+        match error {
+            Error::Untrusted { .. } => failure.with_hint(UNTRUSTED),
+            _ => failure,
+        }
     }
 }
 

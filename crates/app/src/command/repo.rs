@@ -229,6 +229,9 @@ async fn show(api: &ApiClient, path: &str, context: &Context) -> Result {
         writeln!(out, "created    {}", short_time(found["created"].as_str().unwrap_or_default()))?;
         writeln!(out, "tags       {}", found["tags"])?;
         writeln!(out, "manifests  {}", found["manifests"])?;
+        if found["incomplete"] != 0 {
+            writeln!(out, "           {} of them incomplete: parts were missing at the push", found["incomplete"])?;
+        }
         writeln!(out, "size       {}", rounded_size(found["size"].as_u64().unwrap_or(0)))
     })
 }

@@ -127,7 +127,8 @@ async fn list(api: &ApiClient, path: &str, context: &Context) -> Result {
             if rows.is_empty() {
                 Ok(())
             } else {
-                write_table(out, &["TAG", "DIGEST", "SIZE", "UPDATED"], &[false, false, true, false], &rows)
+                let header = ["TAG", "DIGEST", "SIZE", "UPDATED", ""];
+                write_table(out, &header, &[false, false, true, false, false], &rows)
             }
         })
     };
@@ -141,6 +142,7 @@ fn row(tag: &Value) -> Vec<String> {
         short_digest(tag["digest"].as_str().unwrap_or_default()),
         rounded_size(tag["size"].as_u64().unwrap_or(0)),
         short_time(tag["updated"].as_str().unwrap_or_default()),
+        if tag["incomplete"] == true { "incomplete".to_owned() } else { String::new() },
     ]
 }
 

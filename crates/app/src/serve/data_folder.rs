@@ -62,8 +62,11 @@ impl DataFolder {
             Err(Errno::WOULDBLOCK) => return Ok(Lock::Taken(read_owner(&mut lock))),
             Err(error) => return Err(cannot(error.into())),
         }
-        // The id only serves the message; the lock itself is the kernel's and ends with the process.
-        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(cannot)?;
+        // The id only serves the message; the lock itself is the kernel's and ends with the process. Written over the last one, it needs no space.
+        let owner = format!("{}\n", std::process::id());
+        if let Err(error) = lock.write_all(owner.as_bytes()).and_then(|()| lock.set_len(owner.len() as u64)) {
+            tracing::warn!(%error, "the data folder's lock does not name this process");
+        }
         let folder = Self { root, _lock: lock };
         folder.make_inside("run", 0o700)?;
         Ok(Lock::Held(folder))

@@ -1,5 +1,7 @@
 //! Administration commands: through a server, through the control socket, and alone; and their exit codes.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use crate::larder::{Served, code, folders, larder, push, run, stderr, stdout};
@@ -106,5 +108,30 @@ fn completions_are_printed_for_the_usual_shells() {
     for shell in ["bash", "zsh", "fish"] {
         let output = run(&["completions", shell]);
         assert!(code(&output) == 0 && stdout(&output).contains("larder"), "{shell}");
+    }
+}
+
+/// A folder of 65532 below one of root's that is closed: root becomes its owner and cannot see it any more. Only root can try this.
+#[test]
+fn a_data_folder_that_cannot_be_reached_is_not_called_absent() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let (parent, folder) = folders();
+    Served::start(&folder).stop();
+    chown_all(&folder, 65_532);
+    std::fs::set_permissions(parent.path(), std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+    let output = run(&["verify", "--data", &folder.display().to_string()]);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    for told in ["Permission denied", "65532", &parent.path().display().to_string()] {
+        assert!(stderr(&output).contains(told), "{told}: {}", stderr(&output));
+    }
+    assert!(!stderr(&output).contains("no catalog"), "{}", stderr(&output));
+}
+
+fn chown_all(path: &std::path::Path, owner: u32) {
+    std::os::unix::fs::lchown(path, Some(owner), Some(owner)).expect("root may");
+    for entry in std::fs::read_dir(path).into_iter().flatten() {
+        chown_all(&entry.expect("it can be read").path(), owner);
     }
 }

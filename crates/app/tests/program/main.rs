@@ -9,3 +9,4 @@ mod serving;
 mod stopping;
 mod tls;
 mod transfers;
+mod unknown_authorities;

@@ -269,6 +269,32 @@ fn a_push_outlives_the_death_and_return_of_the_server() {
     drop(returned.take());
 }
 
+/// A layer of 64 MiB and more comes by several requests at once, and each goes on by itself.
+#[test]
+fn a_large_layer_comes_by_ranges_at_once_through_cuts() {
+    let (parent, data) = folders();
+    let served = Served::start(&data);
+    let path = model(parent.path(), 100_000_000);
+    json(&["push", &path, &format!("{}/a:1", host(&served))]);
+    let cutter = Cutter::start(&served, false, 7_000_000, 5);
+    let back = parent.path().join("back");
+    let output = run(&["pull", &format!("{}/a:1", cutter.host), &back.display().to_string()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(cutter.cut.load(Ordering::Relaxed), 5);
+    let came = std::fs::read(back.join("model.safetensors")).expect("it came");
+    assert!(came == std::fs::read(&path).expect("it is there"));
+    let metrics = page(&format!("{}/metrics", served.url()));
+    let ranges = metrics.lines().find_map(|line| {
+        line.strip_prefix("larder_http_requests_total{route=\"blob\",method=\"GET\",status=\"206\"} ")
+    });
+    assert!(ranges.and_then(|count| count.parse::<usize>().ok()) >= Some(6), "{metrics}");
+}
+
+fn page(url: &str) -> String {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async { reqwest::get(url).await.expect("it is answered").text().await.expect("text") })
+}
+
 #[test]
 fn a_cut_pull_goes_on_by_range() {
     let (parent, data) = folders();

@@ -19,7 +19,7 @@ impl<T> During<T> for rustix::io::Result<T> {
     }
 
     fn during_sync(self) -> Result<T> {
-        self.map_err(|errno| if is_full(errno) { Error::Full(errno.into()) } else { Error::SyncFailed(errno.into()) })
+        self.map_err(|errno| Error::SyncFailed(errno.into()))
     }
 }
 

@@ -13,8 +13,10 @@ use super::session::lock;
 
 /// A batch leaves at this size. At 64 KiB a push loses a third of its rate to calls and wake-ups, above 256 KiB it gains nothing.
 pub(super) const BATCH: usize = 256 << 10;
-/// Batches that may be under way; with the one that gathers, 768 KiB per upload (**Invariant 9**).
-pub(super) const UNDER_WAY: usize = 2;
+/// Batches that may be under way; with the one that gathers, 1.25 MiB per upload (**Invariant 9**).
+pub(super) const UNDER_WAY: usize = 4;
+/// Batches that give their room back together: waking the receiver for each one costs more than its bytes.
+const GROUP: usize = UNDER_WAY / 2;
 /// Pieces below this size are copied together: each would keep the network buffer alive that it was cut from.
 const SMALL: usize = 4 << 10;
 
@@ -109,15 +111,25 @@ impl<W: Work> Lane<W> {
 
     fn run(&self) {
         let _guard = OnPanic(self);
-        while let Some(batch) = self.next() {
+        let mut done = Vec::with_capacity(GROUP);
+        while let Some(batch) = self.next(&mut done) {
             lock(&self.work).take(&batch);
+            done.push(batch);
+            if done.len() == GROUP {
+                done.clear();
+            }
         }
     }
 
-    fn next(&self) -> Option<Arc<Batch>> {
+    /// The next batch. When there is none, what is done gives its room back first: whoever waits for it may have the next one.
+    fn next(&self, done: &mut Vec<Arc<Batch>>) -> Option<Arc<Batch>> {
         let mut queue = lock(&self.queue);
         let batch = queue.batches.pop_front();
         queue.running = batch.is_some();
+        drop(queue);
+        if batch.is_none() {
+            done.clear();
+        }
         batch
     }
 }

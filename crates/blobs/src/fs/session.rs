@@ -133,7 +133,7 @@ impl Session {
     /// A sync failed: its pages may be marked clean although the medium has not got them, so that the next sync would say yes.
     /// **Invariant 11**: the upload is poisoned and its file thrown away, whatever the catalog knows of it.
     pub(super) fn fail_sync(&self, disk: &Disk, gate: &mut Gate, errno: Errno) {
-        self.fail(if is_full(errno) { FailureKind::Full } else { FailureKind::Sync }, errno);
+        self.fail(FailureKind::Sync, errno);
         if !gate.closed {
             self.discard_file(disk);
         }

@@ -21,6 +21,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 1, name: "catalog", text: include_str!("../../migrations/sqlite/0001_catalog.sql") },
     Migration { version: 2, name: "access", text: include_str!("../../migrations/sqlite/0002_access.sql") },
     Migration { version: 3, name: "import", text: include_str!("../../migrations/sqlite/0003_import.sql") },
+    Migration { version: 4, name: "incomplete", text: include_str!("../../migrations/sqlite/0004_incomplete.sql") },
 ];
 
 /// PostgreSQL's steps.
@@ -28,6 +29,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 1, name: "catalog", text: include_str!("../../migrations/postgres/0001_catalog.sql") },
     Migration { version: 2, name: "access", text: include_str!("../../migrations/postgres/0002_access.sql") },
     Migration { version: 3, name: "import", text: include_str!("../../migrations/postgres/0003_import.sql") },
+    Migration { version: 4, name: "incomplete", text: include_str!("../../migrations/postgres/0004_incomplete.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -33,11 +33,11 @@ pub(crate) fn open(path: &Path, options: &Options, known: &'static [Migration]) 
         return open_read_only(path, options, known);
     }
     create_private(path)?;
-    let mut connection = connect(path, options)?;
-    prepare_file(&connection).map_err(write_error)?;
-    let migration_copy = migrate(&mut connection, Some(path), known)?;
     let wal = PathBuf::from(format!("{}-wal", path.display()));
     let health = Arc::new(Health::new(Some(wal)));
+    let mut ballast = (options.ballast > 0).then(|| Ballast::beside(path, options.ballast));
+    let mut connection = connect_first(path, options, ballast.as_mut(), &health)?;
+    let migration_copy = migrate(&mut connection, Some(path), known)?;
     let wal_pages = Arc::new(AtomicU64::new(0));
     let (checkpoint, wake) = sync_channel(1);
     let mover = connect(path, options)?;
@@ -48,7 +48,7 @@ pub(crate) fn open(path: &Path, options: &Options, known: &'static [Migration]) 
         connection,
         queue: Arc::clone(&writes),
         health: Arc::clone(&health),
-        ballast: (options.ballast > 0).then(|| Ballast::beside(path, options.ballast)),
+        ballast,
         group: options.group,
         wal_pages: Arc::clone(&wal_pages),
         checkpoint: Some(checkpoint),
@@ -132,6 +132,23 @@ fn connect(path: &Path, options: &Options) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     configure(&connection, options).map_err(write_error)?;
     Ok(connection)
+}
+
+/// The connection that finds or makes the log. On a full disk not even the log's index has room (behaviour §6): the reserve is for that too.
+fn connect_first(path: &Path, options: &Options, ballast: Option<&mut Ballast>, health: &Health) -> Result<Connection> {
+    let open = || {
+        let connection = connect(path, options)?;
+        prepare_file(&connection).map_err(write_error)?;
+        Ok(connection)
+    };
+    match (open(), ballast) {
+        (Err(Error::Full), Some(ballast)) => {
+            ballast.release();
+            health.set_reserve_spent(true);
+            open()
+        }
+        (outcome, _) => outcome,
+    }
 }
 
 fn connect_to_read(path: &Path, options: &Options) -> Result<Connection> {

@@ -1,7 +1,8 @@
 //! The writer, its group commit, and the disk under it.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -315,6 +316,23 @@ async fn the_catalogs_files_are_their_owners_alone_and_the_log_is_gone_after_a_c
     assert!(again.tags(&name("a"), None, 9).await.expect("listed").is_some());
 }
 
+/// Somebody's own copy, say: it reads from the log, so the log stays, and the end does not wait for it.
+#[tokio::test]
+async fn a_reader_from_outside_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalog = on_disk(folder.path()).await;
+    catalog.put_manifest(manifest("a", 1, vec![], &["t"])).await.expect("pushed");
+    let outside = rusqlite::Connection::open(folder.path().join("catalog.db")).expect("opened");
+    outside.execute_batch("BEGIN; SELECT count(*) FROM tags").expect("a read transaction");
+    catalog.put_manifest(manifest("a", 2, vec![], &["u"])).await.expect("pushed");
+    let begun = Instant::now();
+    catalog.close().await;
+    assert!(begun.elapsed() < options().busy_timeout, "it took {:?}", begun.elapsed());
+    let again = on_disk(folder.path()).await;
+    assert_eq!(again.tags(&name("a"), None, 9).await.expect("listed").expect("there").items.len(), 2);
+    outside.execute_batch("COMMIT").expect("ended");
+}
+
 /// Lets the writer's database grow to so many pages at most.
 async fn limit_pages(catalog: &Catalog, pages: Option<i64>) {
     let work = move |tx: &mut Tx<'_>| {
@@ -374,6 +392,53 @@ async fn the_reserve_is_released_when_the_disk_is_full_and_taken_back_after() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(reserve.exists() && !catalog.statistics().reserve_spent);
+}
+
+/// A folder of this test's own on a small file system; `None` where this process only waits for the one that has it.
+fn small_file_system(test: &str) -> Option<PathBuf> {
+    const VARIABLE: &str = "LARDER_TEST_SMALL_FILE_SYSTEM";
+    if let Some(folder) = std::env::var_os(VARIABLE) {
+        return Some(folder.into());
+    }
+    if !rustix::process::getuid().is_root() {
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = "mount -t tmpfs -o size=16m tmpfs \"$1\" || exit 42; shift; exec \"$@\"";
+    let status = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
+        .arg(folder.path())
+        .arg(std::env::current_exe().expect("this test"))
+        .args(["--exact", test, "--nocapture"])
+        .env(VARIABLE, folder.path())
+        .stdout(Stdio::null())
+        .status();
+    // 42: this machine lets nobody mount; then there is nothing to see.
+    assert!(status.is_ok_and(|status| status.success() || status.code() == Some(42)));
+    None
+}
+
+/// Behaviour §6: what serves pulls can be started again, also when not a byte is left.
+#[tokio::test]
+async fn a_catalog_opens_on_a_full_disk_by_its_reserve() {
+    let test = "engine::tests::a_catalog_opens_on_a_full_disk_by_its_reserve";
+    let Some(folder) = small_file_system(test) else { return };
+    let (path, options) = (folder.join("catalog.db"), Options { ballast: 1 << 20, ..options() });
+    let catalog = Catalog::open_sqlite(&path, &options).await.expect("a catalog opens");
+    push_large(&catalog, 1).await.expect("pushed");
+    catalog.close().await;
+    let filler = folder.join("filler");
+    let full = std::io::copy(&mut std::io::repeat(1), &mut std::fs::File::create(&filler).expect("a file"));
+    assert_eq!(full.expect_err("an end").kind(), std::io::ErrorKind::StorageFull);
+    let catalog = Catalog::open_sqlite(&path, &options).await.expect("it opens on a full disk");
+    assert!(catalog.statistics().reserve_spent && !path.with_extension("ballast").exists());
+    assert!(catalog.tags(&name("a"), None, 9).await.expect("reads go on").is_some());
+    catalog.delete_tag(&name("a"), &tag("t1"), stamp(2)).await.expect("deletes go on");
+    assert!(matches!(push_large(&catalog, 2).await, Err(Error::Full)));
+    std::fs::remove_file(filler).expect("room");
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    push_large(&catalog, 2).await.expect("there is space again");
+    assert!(path.with_extension("ballast").exists() && !catalog.statistics().reserve_spent);
 }
 
 /// Behaviour §6: the process ends and recovers at its next start.

@@ -26,9 +26,9 @@ const IDLE: Duration = Duration::from_secs(5);
 const GATHER: std::ops::Range<Duration> = Duration::from_micros(50)..Duration::from_micros(500);
 /// Free pages that are worth giving back, and how many at once.
 const FREE_PAGES: i64 = 2_000;
-/// How often the log is tried to be cut at the end, and the pause between: two seconds in all.
-const LAST_CHECKPOINTS: usize = 100;
-const LAST_PAUSE: Duration = Duration::from_millis(20);
+/// For so long the log is tried to be cut at the end, and the pause between two tries.
+const CUT_PATIENCE: Duration = Duration::from_secs(2);
+const CUT_PAUSE: Duration = Duration::from_millis(20);
 
 /// The writer's thread.
 pub(super) struct Writer {
@@ -67,19 +67,21 @@ impl Writer {
     }
 
     /// Moves the whole log into the database, so that after the end the file is the catalog. A checkpoint under way on the other connection is not
-    /// waited for by any busy handler, and connections that close at the same time leave the log to each other.
+    /// waited for by any busy handler, and connections that close at the same time leave the log to each other. Where somebody reads on, the log stays:
+    /// nothing in it is lost.
     fn cut_log(&self) {
-        for _ in 0..LAST_CHECKPOINTS {
-            match self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) {
-                Ok(0) => return,
-                Ok(_busy) => std::thread::sleep(LAST_PAUSE),
-                Err(error) => {
-                    tracing::warn!(%error, "the catalog's log could not be checkpointed at the end");
-                    return;
-                }
+        let deadline = Instant::now() + CUT_PATIENCE;
+        loop {
+            let outcome = self.connection.busy_timeout(Duration::ZERO).and_then(|()| {
+                self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+            });
+            match outcome {
+                Ok(false) => return,
+                Ok(true) if Instant::now() < deadline => std::thread::sleep(CUT_PAUSE),
+                Ok(true) => return tracing::warn!("the catalog's log could not be moved at the end: it is being read"),
+                Err(error) => return tracing::warn!(%error, "the catalog's log could not be moved at the end"),
             }
         }
-        tracing::warn!("the catalog's log could not be checkpointed at the end: it is being read");
     }
 
     fn work(&mut self, mut units: VecDeque<Box<dyn Unit>>) {

@@ -65,9 +65,9 @@ impl Fixture {
         Self { catalog, _folder: Some(folder), _schema: None }
     }
 
-    /// `None` where no server is named.
-    pub async fn postgres() -> Option<Self> {
-        let url = std::env::var("LARDER_TEST_POSTGRES").ok()?;
+    /// On the server that `LARDER_TEST_POSTGRES` names.
+    pub async fn postgres() -> Self {
+        let url = std::env::var("LARDER_TEST_POSTGRES").expect("LARDER_TEST_POSTGRES names a server");
         let name = format!("larder_test_{}_{}", std::process::id(), number());
         let (address, sql) = (url.clone(), format!("CREATE SCHEMA {name}"));
         let made = tokio::task::spawn_blocking(move || {
@@ -78,7 +78,7 @@ impl Fixture {
         let inside = format!("{url}{separator}options=-csearch_path%3D{name}");
         let options = Options { connections: 6, ..Options::default() };
         let catalog = Catalog::open_postgres(&inside, &options).await.expect("a catalog on PostgreSQL opens");
-        Some(Self { catalog, _folder: None, _schema: Some(Schema { url, name }) })
+        Self { catalog, _folder: None, _schema: Some(Schema { url, name }) }
     }
 
     /// Uploads and commits a blob with a lease until minute `lease`; under a key of its own if the blob's was used.

@@ -120,9 +120,20 @@ async fn absent_targets_are_refused_named_or_accepted(f: Fixture) {
     assert_eq!(accepted, PutManifestOutcome::Stored { created: false, missing: vec![], moved: vec![] });
     assert!(pull(&f, "a", "t").await.expect("a manifest").incomplete);
     assert!(!f.is_member("a", &absent.digest).await, "an edge gives no membership");
+    assert_eq!(marked(&f).await, (true, 1, 1));
+    f.push(manifest("a", 2, vec![], &["whole"])).await;
+    assert_eq!(marked(&f).await, (true, 1, 1));
     f.push_blob("a", &absent, 60).await;
     f.push(push).await;
+    assert_eq!(marked(&f).await, (false, 0, 0));
     assert!(!pull(&f, "a", "t").await.expect("a manifest").incomplete, "a push with everything there completes it");
+}
+
+/// How tag `t` of `a` is marked, and how many manifests of `a` and of all are.
+async fn marked(f: &Fixture) -> (bool, u64, u64) {
+    let rows = f.tag_rows(&name("a"), None, 1).await.expect("rows").expect("the repository").items;
+    let summary = f.repository_summary(&name("a")).await.expect("answered").expect("the repository");
+    (rows[0].incomplete, summary.incomplete, f.incomplete_manifests().await.expect("answered"))
 }
 
 async fn a_refused_push_leaves_nothing_behind(f: Fixture) {

@@ -21,9 +21,16 @@ async fn a_summary_counts_what_a_repository_holds(f: Fixture) {
     let push = manifest("a", 1, vec![config(&c), layer(&l)], &["t", "u"]);
     f.push(push.clone()).await;
     let size = c.size + l.size + push.bytes.len() as u64;
-    let (public, description) = (false, String::new());
-    let expected =
-        RepositorySummary { name: name("a"), created: at(0), tags: 2, manifests: 1, size, public, description };
+    let expected = RepositorySummary {
+        name: name("a"),
+        created: at(0),
+        tags: 2,
+        manifests: 1,
+        incomplete: 0,
+        size,
+        public: false,
+        description: String::new(),
+    };
     assert_eq!(f.repository_summary(&name("a")).await.expect("answered"), Some(expected));
     assert_eq!(f.repository_summary(&name("c")).await.expect("answered"), None);
 }

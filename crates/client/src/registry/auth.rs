@@ -16,11 +16,12 @@ use tokio::sync::Mutex;
 
 use larder_oci::name::RepositoryName;
 
+use super::certificate;
 use super::origin;
 use super::reply;
 use crate::challenge::Challenge;
 use crate::credentials::{Credential, Credentials};
-use crate::error::{Error, Result, chain};
+use crate::error::{Error, Result};
 
 /// How long a token service may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -311,11 +312,7 @@ impl Exchange<'_> {
 
     /// Redirects are not followed here: a token service that moves has to say so in the challenge.
     async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response> {
-        request
-            .timeout(PATIENCE)
-            .send()
-            .await
-            .map_err(|error| Error::Unreachable { host: self.subject(), cause: chain(&error.without_url()) })
+        request.timeout(PATIENCE).send().await.map_err(|error| certificate::failure(&self.subject(), error))
     }
 
     fn read(&self, bytes: &[u8], asked: Instant) -> Result<Token> {

@@ -1,5 +1,7 @@
 //! Blobs: look, read (from anywhere, again after a cut), mount, delete.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 use http::Method;
 use http::header::{CONTENT_RANGE, RANGE};
@@ -42,11 +44,18 @@ impl Repository {
 
     /// Reads a blob from byte `offset` on, checking the length only.
     pub fn blob_from(&self, digest: &Digest, size: u64, offset: u64) -> Download {
+        self.blob_range(digest, size, offset..size)
+    }
+
+    /// Reads a range of a blob.
+    pub(crate) fn blob_range(&self, digest: &Digest, size: u64, range: Range<u64>) -> Download {
         Download {
             repository: self.clone(),
             digest: *digest,
             size,
-            at: offset,
+            at: range.start,
+            end: range.end,
+            is_range: false,
             response: None,
             pending: Bytes::new(),
             hasher: None,
@@ -103,6 +112,10 @@ pub struct Download {
     size: u64,
     /// The next byte's position.
     at: u64,
+    /// Where it ends: the size, unless only a range is wanted.
+    end: u64,
+    /// Whether the answer is the range that was asked for, and not the whole blob.
+    is_range: bool,
     response: Option<Response>,
     /// Read already, not yet given out.
     pending: Bytes,
@@ -113,7 +126,7 @@ pub struct Download {
 
 impl std::fmt::Debug for Download {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Download({} at {} of {})", self.digest, self.at, self.size)
+        write!(f, "Download({} at {} to {} of {})", self.digest, self.at, self.end, self.size)
     }
 }
 
@@ -132,8 +145,28 @@ impl Download {
         }
     }
 
+    /// Sends the request now. `false`: the registry sends the whole blob instead of the range.
+    pub(crate) async fn begin(&mut self) -> Result<bool> {
+        loop {
+            match self.open().await {
+                Ok(response) => {
+                    self.response = Some(response);
+                    return Ok(self.is_range);
+                }
+                Err(error) => self.recover(error).await?,
+            }
+        }
+    }
+
+    /// Wants everything that comes.
+    pub(crate) fn extend_to_end(&mut self) {
+        self.end = self.size;
+    }
+
     async fn step(&mut self) -> Result<Option<Bytes>> {
-        if self.at == self.size && self.response.is_none() {
+        // Of a whole blob that came instead of a range, the rest is not waited for.
+        let has_all = !self.is_range && self.end < self.size && self.at == self.end;
+        if has_all || self.at == self.end && self.response.is_none() {
             return self.end();
         }
         let Some(response) = &mut self.response else {
@@ -152,17 +185,21 @@ impl Download {
         };
         match piece {
             Some(piece) => self.take(piece).map(Some),
-            None if self.at == self.size => self.end(),
+            None if self.at == self.end => self.end(),
             None => Err(self.cut("the body ended early".to_owned())),
         }
     }
 
     /// Counts and hashes. The piece that completes the blob is given out only when the digest is right (**Invariant 12**), and nothing that
     /// comes after the promised length is.
-    fn take(&mut self, piece: Bytes) -> Result<Bytes> {
+    fn take(&mut self, mut piece: Bytes) -> Result<Bytes> {
+        let left = self.end - self.at;
+        if self.end < self.size && !self.is_range {
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        }
         let at = self.at + piece.len() as u64;
-        if at > self.size {
-            return Err(Error::LengthMismatch { subject: self.subject(), expected: self.size, actual: at });
+        if at > self.end {
+            return Err(Error::LengthMismatch { subject: self.subject(), expected: self.end, actual: at });
         }
         self.at = at;
         self.backoff.progressed();
@@ -179,6 +216,7 @@ impl Download {
 
     fn end(&mut self) -> Result<Option<Bytes>> {
         self.finished = true;
+        self.response = None;
         match self.hasher.take() {
             Some(hasher) => hasher.verify(&self.subject(), &self.digest, self.size).map(|()| None),
             None => Ok(None),
@@ -188,11 +226,14 @@ impl Download {
     async fn open(&mut self) -> Result<Response> {
         let url = self.repository.host.url(&format!("{}/blobs/{}", self.repository.name, self.digest))?;
         let mut call = Call::new(Method::GET, url, self.repository.pull(), self.subject());
-        if self.at > 0 {
+        if self.end < self.size {
+            call = call.header(RANGE, &format!("bytes={}-{}", self.at, self.end - 1))?;
+        } else if self.at > 0 {
             call = call.header(RANGE, &format!("bytes={}-", self.at))?;
         }
         let response = self.repository.host.expect(&call, &[200, 206]).await?;
-        if response.status().as_u16() == 206 {
+        self.is_range = response.status().as_u16() == 206;
+        if self.is_range {
             self.check_range(&response)?;
             return Ok(response);
         }
@@ -209,10 +250,20 @@ impl Download {
             Some((start.parse::<u64>().ok()?, end.parse::<u64>().ok()?, total?))
         });
         match range {
-            Some((start, end, total)) if start == self.at && end + 1 == self.size && total == self.size => Ok(()),
+            Some((start, end, total))
+                if start == self.at && end.checked_add(1) == Some(self.end) && total == self.size =>
+            {
+                Ok(())
+            }
             _ => Err(Error::Protocol {
                 subject: self.subject(),
-                why: format!("asked for bytes from {} of {}, got `{}`", self.at, self.size, reply::printable(text)),
+                why: format!(
+                    "asked for bytes from {} to {} of {}, got `{}`",
+                    self.at,
+                    self.end,
+                    self.size,
+                    reply::printable(text)
+                ),
             }),
         }
     }

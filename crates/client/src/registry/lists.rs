@@ -1,17 +1,22 @@
 //! Lists: tags, repositories, referrers. Pages are followed on the registry itself only (**Invariant 10**, from the other side).
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use bytes::Bytes;
 use http::Method;
 use http::header::LINK;
 use reqwest::{Response, Url};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use larder_oci::descriptor::Descriptor;
 use larder_oci::digest::Digest;
 use larder_oci::fallback_tag;
 use larder_oci::media_type;
 use larder_oci::name::RepositoryName;
-use larder_oci::operation::{Catalog, ReferrersIndex, TagList};
+use larder_oci::operation::ReferrersIndex;
 use larder_oci::reference::Reference;
 use larder_oci::tag::Tag;
 
@@ -44,6 +49,30 @@ impl<T> Page<T> {
     }
 }
 
+/// A page of names as another registry writes it. One that is no name by the specification cannot be asked for, and is no reason to
+/// withhold the others.
+#[derive(Deserialize)]
+struct Listed {
+    tags: Option<Vec<Value>>,
+    repositories: Option<Vec<Value>>,
+}
+
+impl Listed {
+    /// The names that are names; the others are told of.
+    fn read<T: FromStr<Err: Display>>(&self, names: Option<&Vec<Value>>, subject: &str) -> Vec<T> {
+        let read = |name: &Value| {
+            let why = match name.as_str().map(str::parse::<T>) {
+                Some(Ok(name)) => return Some(name),
+                Some(Err(error)) => error.to_string(),
+                None => format!("{} is no text", reply::printable(&name.to_string())),
+            };
+            tracing::warn!("{subject}: one of the list is left out: {why}");
+            None
+        };
+        names.into_iter().flatten().filter_map(read).collect()
+    }
+}
+
 impl Registry {
     /// The first page of all repositories, `limit` at most.
     pub async fn repositories(&self, limit: usize) -> Result<Page<RepositoryName>> {
@@ -64,8 +93,8 @@ impl Registry {
         let call = Call::new(Method::GET, url, Scopes::catalog(), format!("{} repositories", self.host.name));
         let response = self.host.expect(&call, &[200]).await?;
         let next = self.host.next_page(&call.url, &response)?;
-        let catalog: Catalog = self.host.json(response, &call.subject).await?;
-        Ok(Page { items: catalog.repositories, next })
+        let list: Listed = self.host.json(response, &call.subject).await?;
+        Ok(Page { items: list.read(list.repositories.as_ref(), &call.subject), next })
     }
 }
 
@@ -101,8 +130,8 @@ impl Repository {
         let call = Call::new(Method::GET, url, self.pull(), self.subject("tags"));
         let response = self.host.expect(&call, &[200]).await?;
         let next = self.host.next_page(&call.url, &response)?;
-        let list: TagList = self.host.json(response, &call.subject).await?;
-        Ok(Page { items: list.tags, next })
+        let list: Listed = self.host.json(response, &call.subject).await?;
+        Ok(Page { items: list.read(list.tags.as_ref(), &call.subject), next })
     }
 
     /// Every manifest whose subject is `digest` (end-12), of one artifact type if given; from the fallback tag where the registry has no

@@ -2,9 +2,11 @@
 
 mod auth;
 mod blobs;
+mod certificate;
 mod lists;
 mod manifests;
 mod origin;
+mod ranges;
 mod reply;
 mod transport;
 mod upload;
@@ -21,6 +23,8 @@ use larder_oci::reference::Reference;
 pub use self::blobs::{Download, MountOutcome};
 pub use self::lists::Page;
 pub use self::manifests::{FetchedManifest, ManifestHead, ManifestPut};
+pub use self::ranges::Ranges;
+pub(crate) use self::ranges::{Lane, Lanes, Striped};
 pub(crate) use self::reply::printable;
 pub use self::upload::Upload;
 

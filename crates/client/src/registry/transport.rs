@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use reqwest::{Response, Url};
 
 use super::auth::{Authenticator, Scopes};
-use super::{origin, reply};
+use super::{certificate, origin, reply};
 use crate::backoff::Backoff;
 use crate::challenge;
 use crate::credentials::{Credentials, canonical_host};
@@ -167,7 +167,7 @@ impl Host {
         let patience = if asks { self.options.idle } else { self.options.answer };
         let answer = tokio::time::timeout(patience, request.send()).await;
         let late = |_| self.unreachable(format!("no answer within {} s", patience.as_secs()));
-        let response = answer.map_err(late)?.map_err(|error| self.unreachable(chain(&error.without_url())))?;
+        let response = answer.map_err(late)?.map_err(|error| certificate::failure(&self.name, error))?;
         self.reached.store(true, Ordering::Relaxed);
         Ok(response)
     }
@@ -181,7 +181,7 @@ impl Host {
             request = request.header(AUTHORIZATION, value);
         }
         tokio::select! {
-            answer = request.send() => answer.map_err(|error| self.unreachable(chain(&error.without_url()))),
+            answer = request.send() => answer.map_err(|error| certificate::failure(&self.name, error)),
             limit = watch.stalled(self.options.idle, self.options.answer) => {
                 Err(self.unreachable(format!("nothing moved for {} s", limit.as_secs())))
             }

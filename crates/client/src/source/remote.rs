@@ -1,5 +1,7 @@
 //! A repository as a source.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -9,19 +11,28 @@ use larder_oci::reference::Reference;
 
 use super::{BlobReader, Document, Source};
 use crate::error::Result;
-use crate::registry::{Download, Repository};
+use crate::registry::{Download, Lane, Lanes, Ranges, Repository, Striped};
 
 /// One manifest of a repository, and what it refers to.
 #[derive(Clone, Debug)]
 pub struct Remote {
     repository: Repository,
     reference: Reference,
+    ranges: Ranges,
+    lanes: Arc<Lanes>,
 }
 
 impl Remote {
     /// `reference` in `repository`. The tag is looked up once; everything after that goes by digest.
     pub fn new(repository: Repository, reference: Reference) -> Self {
-        Self { repository, reference }
+        let ranges = Ranges::default();
+        Self { repository, reference, ranges, lanes: Arc::new(Lanes::new(ranges.streams)) }
+    }
+
+    /// With large blobs read by so many requests.
+    #[must_use]
+    pub fn with_ranges(self, ranges: Ranges) -> Self {
+        Self { ranges, lanes: Arc::new(Lanes::new(ranges.streams)), ..self }
     }
 }
 
@@ -42,7 +53,15 @@ impl Source for Remote {
     }
 
     async fn blob(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn BlobReader>> {
-        Ok(Box::new(self.repository.blob_from(&descriptor.digest, descriptor.size, offset)))
+        if self.ranges.streams > 1 && descriptor.size.saturating_sub(offset) >= self.ranges.from {
+            let opened = Striped::open(&self.repository, descriptor, offset, self.ranges, &self.lanes).await?;
+            return Ok(match opened {
+                Ok(striped) => Box::new(striped),
+                Err(whole) => Box::new((whole, self.lanes.first())),
+            });
+        }
+        let whole = self.repository.blob_from(&descriptor.digest, descriptor.size, offset);
+        Ok(Box::new((whole, self.lanes.first())))
     }
 
     async fn referrers(&self, digest: &Digest) -> Result<Vec<Descriptor>> {
@@ -55,8 +74,15 @@ impl Source for Remote {
 }
 
 #[async_trait]
-impl BlobReader for Download {
+impl BlobReader for (Download, Lane) {
     async fn next(&mut self) -> Result<Option<Bytes>> {
-        Download::next(self).await
+        self.0.next().await
+    }
+}
+
+#[async_trait]
+impl BlobReader for Striped {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        Striped::next(self).await
     }
 }

@@ -280,11 +280,12 @@ impl State {
 
     fn blob(&self, seen: &Seen, name: &str, digest: &str) -> Answer {
         let Some(bytes) = self.blobs.get(&(name.to_owned(), digest.to_owned())) else { return (404, vec![], vec![]) };
-        let from = seen.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
-        match from {
-            Some(from) if self.ranges => {
-                let range = format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len());
-                (206, vec![("content-range", range)], bytes[from..].to_vec())
+        let wanted = seen.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+        let wanted = wanted.map(|(from, to)| (from.parse().expect("a number"), to.parse().unwrap_or(bytes.len() - 1)));
+        match wanted {
+            Some((from, to)) if self.ranges => {
+                let range: (&str, String) = ("content-range", format!("bytes {from}-{to}/{}", bytes.len()));
+                (206, vec![range], bytes[from..=to].to_vec())
             }
             _ => (200, vec![], bytes.clone()),
         }

@@ -10,4 +10,6 @@ mod fan_out;
 mod files;
 mod images;
 mod listener;
+mod lists;
+mod ranges;
 mod upload;

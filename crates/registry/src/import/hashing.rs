@@ -47,6 +47,9 @@ enum Verdict {
     Unreadable(String),
 }
 
+/// Hears of each object: what is wrong with it and which images that affects, or nothing.
+type Tell<'t> = &'t (dyn Fn(&BlobRow, Option<(Flaw, Vec<String>)>) + Send + Sync);
+
 impl Registry {
     /// Hashes everything that was taken over and nobody has hashed yet. What is wrong is set aside, so that it is never served again; a push of its
     /// digest heals. `tell` hears of every object with the wrong ones' tags.
@@ -76,7 +79,7 @@ impl Registry {
         Ok(hashed.into_inner().expect("no panic happens under this lock"))
     }
 
-    async fn hash_unverified(&self, tell: &(dyn Fn(&BlobRow, Option<Wrong>) + Send + Sync)) -> Result<()> {
+    async fn hash_unverified(&self, tell: Tell<'_>) -> Result<()> {
         let at_once = std::thread::available_parallelism().map_or(2, usize::from);
         let mut after = 0;
         loop {

@@ -25,7 +25,7 @@ use crate::hooked::{Hook, HookedStore, Step};
 const ATTEMPTS: usize = 4;
 /// Far beyond the operations of the story.
 const MOST: u64 = 1_000;
-const KINDS: [FaultKind; 3] = [FaultKind::Io, FaultKind::Full, FaultKind::SyncFailed];
+const KINDS: [FaultKind; 4] = [FaultKind::Io, FaultKind::Full, FaultKind::SyncFailed, FaultKind::FullAtSync];
 
 fn settings() -> Settings {
     Settings { sparse: Sparse::Refuse, checkpoint_bytes: 1_000, ..testing::settings() }

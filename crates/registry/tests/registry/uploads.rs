@@ -183,3 +183,26 @@ async fn a_read_only_registry_takes_nothing() {
     let refused = driver.registry.start_upload(&driver.actor, &repository, None).await;
     assert!(matches!(refused, Err(Error::ReadOnly)));
 }
+
+/// The short run of the fuzz target `upload`.
+#[test]
+fn any_script_of_requests_ends_as_the_model_says() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // Operations that are likely to follow each other, with pieces of up to 24 bytes.
+    let operation = (0..8u8, proptest::collection::vec(proptest::num::u8::ANY, 0..24), 120..136u8, 0..30u8);
+    let script = proptest::collection::vec(operation, 1..40);
+    let config = proptest::test_runner::Config { cases: 64, failure_persistence: None, ..Default::default() };
+    let outcome = proptest::test_runner::TestRunner::new(config).run(&script, |operations| {
+        let mut bytes = vec![0];
+        for (operation, piece, shift, stretch) in operations {
+            bytes.extend([operation, piece.len() as u8]);
+            bytes.extend(piece);
+            if (1..=4).contains(&operation) {
+                bytes.extend([shift, stretch]);
+            }
+        }
+        runtime.block_on(testing::upload_script::play(&bytes));
+        Ok(())
+    });
+    outcome.expect("the model and the registry agree");
+}

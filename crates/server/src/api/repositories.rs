@@ -28,6 +28,8 @@ pub(super) struct Repository {
     tags: u64,
     /// Number of manifests.
     manifests: u64,
+    /// Of these, manifests that name blobs or manifests which the repository lacked when they were pushed.
+    incomplete: u64,
     /// Bytes of its blobs and manifests.
     size: u64,
     /// Whether anybody may pull it.
@@ -76,6 +78,7 @@ impl From<RepositorySummary> for Repository {
             created: summary.created.to_string(),
             tags: summary.tags,
             manifests: summary.manifests,
+            incomplete: summary.incomplete,
             size: summary.size,
             public: summary.public,
             description: summary.description,

@@ -25,6 +25,8 @@ pub(super) struct TagDetails {
     /// When it last moved, RFC 3339 in UTC.
     #[schema(format = DateTime)]
     updated: String,
+    /// Whether the manifest names blobs or manifests that the repository lacked when it was pushed; a further push, with everything there, completes it.
+    incomplete: bool,
 }
 
 /// A page of tags, in order of their names.
@@ -85,6 +87,7 @@ impl From<TagRow> for TagDetails {
             media_type: row.media_type,
             size: row.size,
             updated: row.updated.to_string(),
+            incomplete: row.incomplete,
         }
     }
 }

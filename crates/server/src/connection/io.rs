@@ -19,6 +19,12 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER_BYTES: usize = 16 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
+/// From here on a request's body is taken in gulps.
+const BULK: usize = 2 << 20;
+/// How long a fast sender is left to fill the socket's buffer before the next gulp. Each wake-up for the 64 KiB that a sender writes at once would
+/// cost more than the bytes; a kernel's receive window holds what 10 Gbit/s bring in this time (2.5 MB, with the timer's own millisecond).
+const REST: Duration = Duration::from_millis(1);
+
 /// A socket that is ready to carry HTTP.
 pub(super) enum Socket {
     /// From the network.
@@ -36,6 +42,15 @@ pub(super) struct Io {
     taken: usize,
     pace: Arc<Pace>,
     lingering: Option<Lingering>,
+    gulps: Option<Gulps>,
+}
+
+/// Reading a large body in few large pieces.
+struct Gulps {
+    /// Bytes that came since something was last sent: a request's body, when there are many.
+    in_a_row: usize,
+    /// Until when the sender is left alone.
+    rest: Option<Pin<Box<Sleep>>>,
 }
 
 struct Lingering {
@@ -46,7 +61,16 @@ struct Lingering {
 impl Io {
     /// Nothing read yet.
     pub fn new(socket: Socket, pace: Arc<Pace>) -> Self {
-        Self { socket, read_ahead: Vec::new(), taken: 0, pace, lingering: None }
+        Self { socket, read_ahead: Vec::new(), taken: 0, pace, lingering: None, gulps: None }
+    }
+
+    /// Takes large bodies in gulps. Only where one request follows the other: with HTTP/2 somebody else's request would wait behind a body. And only
+    /// where a read takes all there is: TLS reads a record at a time.
+    pub fn gulping(mut self) -> Self {
+        if !matches!(self.socket, Socket::Tls(_)) {
+            self.gulps = Some(Gulps { in_a_row: 0, rest: None });
+        }
+        self
     }
 
     /// Whether the peer begins with HTTP/2's preface. What was read comes again.
@@ -93,16 +117,48 @@ impl AsyncRead for Io {
             this.taken += count;
             return Poll::Ready(Ok(()));
         }
+        if let Some(gulps) = &mut this.gulps {
+            ready!(gulps.poll_rest(cx));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
-        this.pace.has_read(buffer.filled().len() - before);
+        let count = buffer.filled().len() - before;
+        this.pace.has_read(count);
+        if let Some(gulps) = &mut this.gulps {
+            gulps.has_read(count, buffer.remaining() == 0);
+        }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Gulps {
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.as_mut().poll(cx));
+            self.rest = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// After a body's first part, each read that emptied the socket is followed by a rest.
+    fn has_read(&mut self, count: usize, filled: bool) {
+        self.in_a_row = self.in_a_row.saturating_add(count);
+        if self.in_a_row > BULK && count > 0 && !filled {
+            self.rest = Some(Box::pin(tokio::time::sleep(REST)));
+        }
+    }
+
+    fn has_written(&mut self) {
+        self.in_a_row = 0;
     }
 }
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        if let Some(gulps) = &mut self.gulps {
+            gulps.has_written();
+        }
         self.pace.has_written(&written);
         written
     }
@@ -113,6 +169,9 @@ impl AsyncWrite for Io {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        if let Some(gulps) = &mut self.gulps {
+            gulps.has_written();
+        }
         self.pace.has_written(&written);
         written
     }
@@ -130,6 +189,7 @@ impl AsyncWrite for Io {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
             ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            self.pace.lingers();
         }
         self.poll_linger(cx).map(Ok)
     }
@@ -188,5 +248,35 @@ impl AsyncWrite for Socket {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::config::Limits;
+
+    #[tokio::test]
+    async fn a_large_body_is_taken_in_gulps_and_an_answer_ends_that() {
+        let (mut sender, receiver) = UnixStream::pair().expect("a pair of sockets");
+        let mut io = Io::new(Socket::Unix(receiver), Arc::new(Pace::new(&Limits::default()))).gulping();
+        let body: Vec<u8> = (0..3 * BULK).map(|place| (place % 251) as u8).collect();
+        let sent = body.clone();
+        let sending = tokio::spawn(async move {
+            sender.write_all(&sent).await.expect("it is taken");
+            sender
+        });
+        let (mut taken, mut rested) = (Vec::new(), 0);
+        while taken.len() < body.len() {
+            io.read_buf(&mut taken).await.expect("it comes");
+            rested += usize::from(io.gulps.as_ref().is_some_and(|gulps| gulps.rest.is_some()));
+        }
+        assert!(taken == body, "the bytes come in order");
+        assert!(rested > 0, "the sender was never left alone");
+        let _open = sending.await.expect("it was sent");
+        io.write_all(b"answer").await.expect("it leaves");
+        assert_eq!(io.gulps.as_ref().map(|gulps| gulps.in_a_row), Some(0));
     }
 }

@@ -81,12 +81,12 @@ pub(crate) async fn serve(accepted: Accepted, peer: Peer, service: Service, drai
             pace.speaks_http2();
             serve_http2(io, exchange, &limits).await;
         } else {
-            serve_http1(io, exchange, &limits).await;
+            serve_http1(io.gulping(), exchange, &limits).await;
         }
     };
     tokio::select! {
         () = work => {}
-        reason = pace.watch() => tracing::debug!(connection = peer.connection(), ?reason, "a connection was dropped"),
+        reason = pace.watch(&drain) => tracing::debug!(connection = peer.connection(), ?reason, "a connection was dropped"),
         () = cut(&drain, &pace) => {}
     }
 }
@@ -150,7 +150,7 @@ async fn serve_http2(io: Io, exchanges: Exchanges, limits: &Limits) {
 }
 
 /// After a drain's end: bodies break off by themselves; once the handlers have noted how far they came, the rest is dropped. A pull that is cut goes on
-/// with a range elsewhere.
+/// with a range elsewhere; a push that is cut is told where it stands, and for that may go on sending for a moment.
 async fn cut(drain: &Drain, pace: &Pace) {
     drain.reached(Phase::Cutting).await;
     let handlers_end = async {
@@ -158,6 +158,9 @@ async fn cut(drain: &Drain, pace: &Pace) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         tokio::time::sleep(FAREWELL).await;
+        while pace.is_lingering() {
+            tokio::time::sleep(FAREWELL).await;
+        }
     };
     tokio::select! {
         () = handlers_end => {}

@@ -18,9 +18,12 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::Limits;
+use crate::drain::{Drain, Phase};
 
 /// Writes and reads of HTTP/2 below this length are pings, settings and window updates: they carry no one's data.
 const CHATTER: usize = 64;
+/// During a drain, how long a connection may be without a request: longer than a client pauses between the requests of a push.
+const IDLE_IN_DRAIN: Duration = Duration::from_secs(1);
 /// The watch looks at least this often.
 const LONGEST_TICK: Duration = Duration::from_secs(5);
 
@@ -29,7 +32,7 @@ const LONGEST_TICK: Duration = Duration::from_secs(5);
 pub(super) enum Reason {
     /// The head of a request did not come to its end in time.
     SlowHead,
-    /// No request came.
+    /// No request came; during a drain that is soon.
     Idle,
     /// The peer neither sent nor took a byte.
     Stalled,
@@ -53,6 +56,8 @@ pub(super) struct Pace {
     handlers: AtomicUsize,
     write_blocked: AtomicBool,
     http2: AtomicBool,
+    /// The last answer is out, and what the peer still sends is thrown away.
+    lingering: AtomicBool,
 }
 
 impl Pace {
@@ -70,6 +75,7 @@ impl Pace {
             handlers: AtomicUsize::new(0),
             write_blocked: AtomicBool::new(false),
             http2: AtomicBool::new(false),
+            lingering: AtomicBool::new(false),
         }
     }
 
@@ -101,6 +107,16 @@ impl Pace {
         }
     }
 
+    /// The connection ends as soon as its peer has read the last answer.
+    pub fn lingers(&self) {
+        self.lingering.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the last answer is on its way to a peer that may still be sending.
+    pub fn is_lingering(&self) -> bool {
+        self.lingering.load(Ordering::Relaxed)
+    }
+
     /// What was written is on its way, or waits for the peer: TLS keeps a record of its own.
     pub fn has_flushed(&self, outcome: &Poll<io::Result<()>>) {
         self.write_blocked.store(outcome.is_pending(), Ordering::Relaxed);
@@ -112,22 +128,26 @@ impl Pace {
     }
 
     /// Resolves when the connection should be dropped.
-    pub async fn watch(&self) -> Reason {
+    pub async fn watch(&self, drain: &Drain) -> Reason {
         let shortest = self.header.min(self.idle).min(self.stall);
         let tick = Duration::from_millis((shortest / 4).max(5)).min(LONGEST_TICK);
         loop {
-            let now = self.now();
-            let wait = match self.deadline(tick) {
+            let (now, draining) = (self.now(), drain.has_begun());
+            let tick = if draining { tick.min(IDLE_IN_DRAIN / 4) } else { tick };
+            let wait = match self.deadline(tick, draining) {
                 Some((deadline, reason)) if deadline <= now => return reason,
                 Some((deadline, _)) => Duration::from_millis(deadline - now).min(tick),
                 None => tick,
             };
-            tokio::time::sleep(wait).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = drain.reached(Phase::Announced), if !draining => {}
+            }
         }
     }
 
     /// When the connection is to be dropped if nothing happens; never while the peer waits for the server.
-    fn deadline(&self, tick: Duration) -> Option<(u64, Reason)> {
+    fn deadline(&self, tick: Duration, draining: bool) -> Option<(u64, Reason)> {
         let progress = self.progress.load(Ordering::Relaxed);
         if self.write_blocked.load(Ordering::Relaxed) {
             return Some((progress + self.stall, Reason::Stalled));
@@ -138,6 +158,8 @@ impl Pace {
             return (self.ours.load(Ordering::Relaxed) == 0).then_some((progress + wait, Reason::Stalled));
         }
         match self.head.load(Ordering::Relaxed) {
+            // Whoever keeps a connection for later would keep the server from ending until the drain's limit.
+            _ if draining => Some((progress + self.idle.min(millis(IDLE_IN_DRAIN)), Reason::Idle)),
             0 => Some((progress + self.idle, Reason::Idle)),
             begun => Some((begun - 1 + self.header, Reason::SlowHead)),
         }

@@ -24,7 +24,7 @@ pub use self::der::Validity;
 /// The first byte of a TLS record that carries a handshake.
 const HANDSHAKE: u8 = 0x16;
 /// What a client gets that speaks plain HTTP to a port of TLS.
-const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 57\r\nConnection: close\r\n\r\n\
+const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 58\r\nConnection: close\r\n\r\n\
                        this port speaks TLS: use https:// instead of http://    \n";
 /// Sessions that clients may resume.
 const SESSIONS: usize = 1024;

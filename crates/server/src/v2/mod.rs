@@ -78,6 +78,7 @@ pub(crate) async fn answer(app: &App, asked: Asked) -> Answer {
             ("unknown", app.admit(asked.knock(), &Need::Nothing).await.map_err(Refusal::from).and(Err(refusal)))
         }
     };
+    let outcome = outcome.map_err(|refusal| if app.drain.is_cutting() { refusal.by_drain() } else { refusal });
     let mut response = outcome.unwrap_or_else(|refusal| refusal.into_response(&request_id));
     response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     Answer { response, route }

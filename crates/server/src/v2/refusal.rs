@@ -18,6 +18,9 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("60");
 /// The same where the server waits for another one.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
 
+/// The same for a server that stops: whoever replaces it mostly stands by then.
+const RESTART_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
 /// Everything that the error answer says. **Invariant 13**: only what is put here reaches a client; causes go to the log.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -87,6 +90,16 @@ impl Refusal {
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// A body that broke off because the server stops is not its sender's fault: the same request soon finds another server, or this one again.
+    #[must_use]
+    pub fn by_drain(self) -> Self {
+        if self.status != StatusCode::REQUEST_TIMEOUT {
+            return self;
+        }
+        let stopping = Self::new(ErrorCode::Unavailable).message("the server is stopping").detail(self.detail);
+        Self { headers: self.headers, ..stopping }.header(RETRY_AFTER, RESTART_SECONDS)
     }
 
     /// The answer. What is the server's fault is logged here, once, under the request's id.

@@ -318,7 +318,8 @@ async fn an_http2_peer_that_takes_nothing_is_dropped() {
 
 #[tokio::test]
 async fn a_drain_closes_the_door_and_then_the_house() {
-    let serving = serve(short()).await;
+    let limits = Limits { stall_timeout: Duration::from_secs(5), ..short().limits };
+    let serving = serve(Config { limits, ..short() }).await;
     let mut open = serving.connect().await;
     let ask = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     open.write_all(ask).await.expect("it is taken");
@@ -344,8 +345,13 @@ async fn a_drain_closes_the_door_and_then_the_house() {
             assert!(read > 0);
         }
     }
+    // Whose body is cut learns that it is not his fault, when to come again and where he stands.
     let told = head(&mut pushing).await;
-    assert!(told.is_empty() || told.starts_with("HTTP/1.1 408"), "{told}");
+    assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+    for line in ["retry-after: 5", "connection: close", "range: 0-24", &format!("location: {location}")] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    drop(pushing);
     tokio::time::timeout(Duration::from_secs(5), serving.task).await.expect("it ends").expect("no panic");
     within(begun.elapsed(), 900, 3000);
     // What came before the cut is on record.
@@ -354,6 +360,59 @@ async fn a_drain_closes_the_door_and_then_the_house() {
     let actor = larder_registry::Actor::anonymous(larder_registry::Rights::Everything);
     let status = serving.registry.upload_status(&actor, &name, &id).await.expect("it is there");
     assert_eq!(status.offset, 25);
+}
+
+/// A client that sends as fast as it can and only looks at the answer in between (docker, curl) gets it too.
+#[tokio::test]
+async fn the_answer_to_a_cut_push_reaches_a_client_that_is_still_writing() {
+    let serving = serve(short()).await;
+    let location = open_upload(&serving).await;
+    let mut stream = serving.connect().await;
+    let request = format!("PATCH {location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it is taken");
+    let (mut reader, mut writer) = stream.into_split();
+    let writing = tokio::spawn(async move { while writer.write_all(&[7; 100_000]).await.is_ok() {} });
+    serving.drain.begin();
+    let mut told = vec![0; 400];
+    let read = reader.read(&mut told).await.expect("it is not reset");
+    let told = String::from_utf8_lossy(&told[..read]);
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("retry-after: 5"), "{told}");
+    writing.abort();
+    let _ = writing.await;
+    drop(reader);
+    tokio::time::timeout(Duration::from_secs(8), serving.task).await.expect("it ends").expect("no panic");
+}
+
+/// Clients keep connections for later. They are let go at the beginning of a drain, not at its end; those in use go on.
+#[tokio::test]
+async fn a_drain_does_not_wait_for_connections_that_nobody_uses() {
+    let long = Duration::from_secs(60);
+    let serving = serve(Config { drain_delay: Duration::ZERO, drain_timeout: long, ..Config::default() }).await;
+    let mut idle = serving.connect().await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("it is taken");
+    assert!(head(&mut idle).await.starts_with("HTTP/1.1 200"));
+    let mut silent = serving.connect().await;
+    let location = open_upload(&serving).await;
+    let mut pushing = serving.connect().await;
+    let patch = format!("PATCH {location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n");
+    pushing.write_all(patch.as_bytes()).await.expect("it is taken");
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+
+    serving.drain.begin();
+    within(closed_after(&mut idle).await, 0, 500);
+    within(closed_after(&mut silent).await, 0, 500);
+    // One whose request is under way goes on, and so does the next request on it.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    pushing.write_all(b"0123456789").await.expect("it is taken");
+    assert!(head(&mut pushing).await.starts_with("HTTP/1.1 202"));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let put = format!(
+        "PUT {location}?digest={} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+        sha256(b"0123456789")
+    );
+    pushing.write_all(put.as_bytes()).await.expect("it is taken");
+    assert!(head(&mut pushing).await.starts_with("HTTP/1.1 201"));
+    tokio::time::timeout(Duration::from_secs(3), serving.task).await.expect("it ends").expect("no panic");
 }
 
 #[tokio::test]

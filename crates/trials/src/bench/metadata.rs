@@ -12,7 +12,7 @@ use super::process::Process;
 use super::sheet::Better::{Less, More};
 use crate::harness::{During, Failure, Outcome};
 use crate::raw::content::{image, sha256};
-use crate::raw::{Client, Payload};
+use crate::raw::{Client, Payload, Reply};
 
 /// Tags of the small repository, and of one page.
 const PAGE: usize = 1_000;
@@ -40,7 +40,7 @@ pub fn measure(bench: &mut Bench<'_>, round: usize) -> Outcome {
 }
 
 fn requests(bench: &mut Bench<'_>, peer: &Peer, process: &Process) -> Outcome {
-    let manifest = seed(&mut process.client())?;
+    seed(&mut process.client(), "bench", "latest")?;
     if bench.wants("manifest GET") {
         let rate = wrk(process.port(), "/v2/bench/manifests/latest", bench.scale.seconds)?;
         bench.sheet.note("manifest GET by tag, 32 connections, per second", More, peer.name(), rate);
@@ -53,7 +53,7 @@ fn requests(bench: &mut Bench<'_>, peer: &Peer, process: &Process) -> Outcome {
         }
     }
     if bench.wants("page of 1,000 tags") {
-        tag_pages(bench, peer, process, &manifest)?;
+        tag_pages(bench, peer, process)?;
     }
     Ok(())
 }
@@ -68,15 +68,19 @@ fn static_file(bench: &mut Bench<'_>, peer: &Peer, process: &Process, folder: &P
     Ok(())
 }
 
-/// An image of an ordinary size with its blobs, tagged `latest`.
-fn seed(client: &mut Client) -> Outcome<Vec<u8>> {
+/// An image of an ordinary size with its blobs. Registries differ in what else they take; this they all do.
+fn seed(client: &mut Client, repository: &str, tag: &str) -> Outcome<Vec<u8>> {
     for bytes in [b"{}".as_slice(), b"a layer"] {
-        let reply = client.push("bench", &sha256(bytes), Payload::Bytes(bytes))?;
-        expect(201, reply.status, "PUT of a blob")?;
+        let reply = client.push(repository, &sha256(bytes), Payload::Bytes(bytes))?;
+        expect(201, &reply, "PUT of a blob")?;
     }
     let manifest = manifest_of("latest");
-    expect(201, client.put_manifest("bench", "latest", &manifest)?.status, "PUT of a manifest")?;
+    put(client, repository, tag, &manifest)?;
     Ok(manifest)
+}
+
+fn put(client: &mut Client, repository: &str, reference: &str, manifest: &[u8]) -> Outcome {
+    expect(201, &client.put_manifest(repository, reference, manifest)?, "PUT of a manifest")
 }
 
 /// Ten layers: about two KiB, as images have.
@@ -108,33 +112,19 @@ fn put_manifests(process: &Process, connections: usize, seconds: u64) -> Outcome
         while begun.elapsed() < limit {
             let number = count.fetch_add(1, Ordering::Relaxed);
             let tag = format!("put-{connections}-{number}");
-            let reply = client.put_manifest("bench", &tag, &manifest_of(&tag))?;
-            expect(201, reply.status, "PUT of a manifest")?;
+            put(&mut client, "bench", &tag, &manifest_of(&tag))?;
         }
         Ok(())
     })?;
     Ok(count.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// The first page of a small repository, and for Larder pages of a large one.
-fn tag_pages(bench: &mut Bench<'_>, peer: &Peer, process: &Process, manifest: &[u8]) -> Outcome {
+/// The first page of a small repository, and for Larder pages of a large one: the others would take hours to fill it.
+fn tag_pages(bench: &mut Bench<'_>, peer: &Peer, process: &Process) -> Outcome {
     let mut client = process.client();
-    if !matches!(peer, Peer::Larder(_)) {
-        for number in 0..PAGE {
-            let reply = client.put_manifest("bench-tags", &format!("t{number:07}"), &index(number % 7))?;
-            expect(201, reply.status, "PUT of a tag")?;
-        }
-        let path = format!("/v2/bench-tags/tags/list?n={PAGE}");
-        bench.sheet.note("page of 1,000 tags of 1,000, ms", Less, peer.name(), ask(&mut client, &path)?);
-        return Ok(());
-    }
-    for (repository, tags) in [("bench-tags", PAGE), ("bench-many-tags", bench.scale.tags)] {
-        let digest = sha256(manifest);
-        for first in (0..tags).step_by(TAGS_AT_ONCE) {
-            let wanted: Vec<_> = (first..(first + TAGS_AT_ONCE).min(tags)).map(|n| format!("tag=t{n:07}")).collect();
-            let reference = format!("{digest}?{}", wanted.join("&"));
-            expect(201, client.put_manifest(repository, &reference, manifest)?.status, "PUT of many tags")?;
-        }
+    let large = matches!(peer, Peer::Larder(_)).then_some(("bench-many-tags", bench.scale.tags));
+    for (repository, tags) in std::iter::once(("bench-tags", PAGE)).chain(large) {
+        set_tags(peer, &mut client, repository, tags)?;
         let deep = tags.checked_sub(PAGE + 1).map(|before| format!("&last=t{before:07}"));
         let first = ("page of 1,000 tags", String::new());
         for (row, after) in std::iter::once(first).chain(deep.map(|deep| ("last page of 1,000 tags", deep))) {
@@ -146,12 +136,21 @@ fn tag_pages(bench: &mut Bench<'_>, peer: &Peer, process: &Process, manifest: &[
     Ok(())
 }
 
-/// An index without entries: a manifest that needs no blobs.
-fn index(number: usize) -> Vec<u8> {
-    format!(
-        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"annotations":{{"n":"{number}"}}}}"#
-    )
-    .into_bytes()
+/// `t0000000` and so on, all of one image.
+fn set_tags(peer: &Peer, client: &mut Client, repository: &str, tags: usize) -> Outcome {
+    let manifest = seed(client, repository, "t0000000")?;
+    let digest = sha256(&manifest);
+    let at_once = if matches!(peer, Peer::Larder(_)) { TAGS_AT_ONCE } else { 1 };
+    for first in (0..tags).step_by(at_once) {
+        let mut wanted = (first..(first + at_once).min(tags)).map(|number| format!("t{number:07}"));
+        if at_once == 1 {
+            wanted.try_for_each(|tag| put(client, repository, &tag, &manifest))?;
+        } else {
+            let query: Vec<_> = wanted.map(|tag| format!("tag={tag}")).collect();
+            put(client, repository, &format!("{digest}?{}", query.join("&")), &manifest)?;
+        }
+    }
+    Ok(())
 }
 
 fn ask(client: &mut Client, path: &str) -> Outcome<f64> {
@@ -182,7 +181,7 @@ fn start_up(bench: &mut Bench<'_>, peer: &Peer, folder: &Path, round: usize) -> 
                 return Ok(());
             }
             let tag = format!("s{round}-{number}");
-            expect(201, client.put_manifest("bench", &tag, &manifest_of(&tag))?.status, "PUT of a manifest")?;
+            put(&mut client, "bench", &tag, &manifest_of(&tag))?;
         }
     })?;
     process.stop()?;
@@ -192,8 +191,11 @@ fn start_up(bench: &mut Bench<'_>, peer: &Peer, folder: &Path, round: usize) -> 
     process.stop()
 }
 
-fn expect(wanted: u16, status: u16, what: &str) -> Outcome {
-    if status == wanted { Ok(()) } else { Err(Failure::new(format!("{what} answered {status}"))) }
+fn expect(wanted: u16, reply: &Reply, what: &str) -> Outcome {
+    if reply.status == wanted {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{what} answered {}: {}", reply.status, reply.text())))
 }
 
 /// `1,000,000`.

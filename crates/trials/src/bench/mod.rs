@@ -122,16 +122,27 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         only: options.only.as_deref(),
         sheet: Sheet::default(),
     };
-    for round in 0..bench.scale.rounds {
-        writeln!(out, "round {} of {}", round + 1, bench.scale.rounds)?;
-        blobs::measure(&mut bench, round)?;
-        metadata::measure(&mut bench, round)?;
-    }
+    let measured = rounds(&mut bench, &mut out);
     let columns: Vec<&str> = bench.peers.iter().map(|peer| peer.name()).collect();
-    let table = bench.sheet.markdown(&columns);
-    write!(out, "\n{table}\n{} passed, 0 failed\n", bench.sheet.rows())?;
+    let (table, rows) = (bench.sheet.markdown(&columns), bench.sheet.rows());
+    writeln!(out, "\n{table}")?;
+    if let Err(failure) = measured {
+        // What was measured before is worth reading all the same.
+        writeln!(out, "{failure}\n\n{rows} passed, 1 failed")?;
+        return Ok(ExitCode::FAILURE);
+    }
+    writeln!(out, "{rows} passed, 0 failed")?;
     if let Some(file) = &options.markdown {
         std::fs::write(file, table)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if rows > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn rounds(bench: &mut Bench<'_>, out: &mut impl Write) -> Outcome {
+    for round in 0..bench.scale.rounds {
+        writeln!(out, "round {} of {}", round + 1, bench.scale.rounds)?;
+        blobs::measure(bench, round)?;
+        metadata::measure(bench, round)?;
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::process::Process;
 use crate::harness::{Failure, Outcome};
-use crate::raw::larder::free_port;
+use crate::raw::larder::{free_port, program as registry};
 
 /// A server that can be measured.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl Peer {
 }
 
 fn larder(program: &Path, folder: &Path, port: u16) -> Command {
-    let mut command = Command::new(program);
+    let mut command = registry(program);
     command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(folder.join("data"));
     command.env("LARDER_DRAIN__DELAY", "0s").env("LARDER_LOG__LEVEL", "warn");
     command
@@ -89,7 +89,7 @@ fn distribution(program: &Path, folder: &Path, port: u16) -> Outcome<Command> {
         folder.join("data").display()
     );
     std::fs::write(&file, text)?;
-    let mut command = Command::new(program);
+    let mut command = registry(program);
     // Distribution 3 sends traces to nowhere unless it is told not to.
     command.arg("serve").arg(file).env("OTEL_TRACES_EXPORTER", "none");
     Ok(command)
@@ -103,7 +103,7 @@ fn zot(program: &Path, folder: &Path, port: u16) -> Outcome<Command> {
         "log": { "level": "error" },
     });
     std::fs::write(&file, configuration.to_string())?;
-    let mut command = Command::new(program);
+    let mut command = registry(program);
     command.arg("serve").arg(file);
     Ok(command)
 }

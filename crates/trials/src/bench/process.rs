@@ -1,5 +1,6 @@
 //! What a process tree costs: CPU time and memory, as the kernel counts them.
 
+use std::io::{Read, Seek};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +24,16 @@ impl Process {
     pub fn start(mut command: Command, port: u16, path: &str) -> Outcome<(Self, Duration)> {
         let begun = Instant::now();
         let what = format!("{command:?}");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut errors = tempfile::tempfile()?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors.try_clone()?);
         let child = command.spawn().during(|| format!("cannot start {what}"))?;
         let mut process = Self { child, port };
         while !Client::new(port).get(path).is_ok_and(|reply| reply.status == 200) {
             if process.child.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(30) {
-                return Err(Failure::new(format!("{what} does not answer")));
+                let mut said = Vec::new();
+                errors.rewind()?;
+                errors.read_to_end(&mut said)?;
+                return Err(Failure::new(format!("{what} does not answer: {}", String::from_utf8_lossy(&said))));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -77,7 +77,8 @@ impl Row {
             Better::More => others.max_by(|a, b| a.0.total_cmp(&b.0)),
             Better::Less => others.min_by(|a, b| a.0.total_cmp(&b.0)),
         };
-        best.map(|(value, server)| (larder / value, server))
+        // Too little work for the kernel's clock is no figure to divide by.
+        best.filter(|(value, _)| *value > 0.0).map(|(value, server)| (larder / value, server))
     }
 }
 
@@ -103,5 +104,9 @@ mod tests {
         let table = sheet.markdown(&["Larder", "nginx"]);
         assert!(table.contains("| cost | 2.00 | 4.00 | 8.00 | 0.50 × nginx |"), "{table}");
         assert!(table.contains("| rate | 2.00 | 4.00 | 8.00 | 0.25 × zot |"), "{table}");
+        sheet.note("next to nothing", Better::Less, "Larder", 1.0);
+        sheet.note("next to nothing", Better::Less, "nginx", 0.0);
+        let table = sheet.markdown(&["Larder", "nginx"]);
+        assert!(table.contains("| next to nothing | 1.00 | 0.00 | – | – |"), "{table}");
     }
 }

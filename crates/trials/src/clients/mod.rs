@@ -30,10 +30,7 @@ use crate::clients::table::{Row, Table};
 use crate::harness::server::Implementation;
 use crate::harness::site::Log;
 use crate::harness::trial::Lab;
-use crate::harness::{Failure, Outcome, binary, isolation};
-
-/// How the name of a run's scratch folder begins; the process's number follows.
-const SCRATCH: &str = "larder-trials-";
+use crate::harness::{Failure, Outcome, binary, isolation, machine};
 
 /// Tries every client, and prints a table. Needs root and what `.ci/install` installs.
 #[derive(Debug, Args)]
@@ -108,33 +105,7 @@ fn outside(options: &Options, out: &mut impl Write) -> Outcome<ExitCode> {
     if options.server == Tried::Larder && options.larder.is_none() {
         binary::larder(None)?;
     }
-    remove_leftovers()?;
-    let prefix = format!("{SCRATCH}{}-", std::process::id());
-    let work = tempfile::Builder::new().prefix(&prefix).tempdir_in("/var/tmp")?;
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    arguments.extend(["--inside".to_owned(), work.path().display().to_string()]);
-    let before = isolation::foreign_groups();
-    let ended = isolation::run_inside(&arguments);
-    isolation::remove_groups(&before);
-    if options.keep {
-        let kept = Path::new("/var/tmp").join(format!("larder-kept-{}", std::process::id()));
-        std::fs::rename(work.keep(), &kept)?;
-        writeln!(out, "kept: {}", kept.display())?;
-    }
-    ended
-}
-
-/// Removes what runs left behind that were killed: their processes and mounts ended with them, their files did not.
-fn remove_leftovers() -> Outcome {
-    for entry in std::fs::read_dir("/var/tmp")? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name.strip_prefix(SCRATCH).and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
-            std::fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
+    machine::enter(options.keep, out)
 }
 
 fn try_all(options: &Options, work: &Path, cases: &[&Case], out: &mut impl Write) -> Outcome<ExitCode> {

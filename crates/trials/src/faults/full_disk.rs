@@ -48,6 +48,7 @@ pub fn to_the_last_byte(rig: Rig<'_>) -> Outcome<Held> {
     server.start()?;
     for round in 0..rounds {
         let known = push(&server, &format!("a{round}"), round * 100)?;
+        fills_up_meanwhile(&disk, &mut server, &known, &format!("a{round}"))?;
         let opened = location(&server.client().start_upload(REPOSITORY)?).during(|| "no session".to_owned())?;
         let filler = disk.fill(20 << 20)?;
         let stuck = runs_out_inside_a_body(&server, round)?;
@@ -78,6 +79,17 @@ fn push(server: &Larder, tag: &str, seed: u64) -> Outcome<Known> {
     let reply = client.put_manifest(REPOSITORY, tag, &manifest)?;
     ensure_eq!(reply.status, 201, "a manifest with space left: {}", reply.text());
     Ok(Known { manifest, layer })
+}
+
+/// It falls, somebody else takes the last byte, and it is to start by its reserve alone.
+fn fills_up_meanwhile(disk: &LoopDisk, server: &mut Larder, known: &Known, tag: &str) -> Outcome {
+    server.kill()?;
+    let filler = disk.fill(0)?;
+    server.start().during(|| "on a disk that filled up meanwhile".to_owned())?;
+    pulls(&mut server.client(), known, tag)?;
+    unready(server)?;
+    drop(filler);
+    readiness(server, 200).map(drop)
 }
 
 /// 507, when to come back, and nothing about this machine.

@@ -18,6 +18,8 @@ use crate::{ensure, ensure_eq};
 
 /// A start on what a kill left, at most.
 const QUICK: Duration = Duration::from_secs(5);
+/// The shortest that the configuration takes.
+const SHORT_LEASE: Duration = Duration::from_secs(60);
 /// Bytes between two checkpoints inside one request (behaviour §2).
 const CHECKPOINT: u64 = 256 << 20;
 
@@ -52,6 +54,11 @@ impl World {
         Ok(world)
     }
 
+    /// The same, where a lease's end is seen.
+    pub fn with_short_leases(server: Larder) -> Outcome<Self> {
+        Self::new(server.with("LEASE__TTL", &format!("{}s", SHORT_LEASE.as_secs())))
+    }
+
     /// Clients at work for as long as it says.
     pub fn load_for(&self, time: Duration, broken: bool) -> Load {
         let load = Load::start(&self.server, &self.ledger, &self.seeds, broken);
@@ -80,6 +87,13 @@ impl World {
         Ok(())
     }
 
+    /// The server stands for a lease's term, which each start grants anew; then a sweep takes what was deleted, or the disk would fill up.
+    pub fn rest(&mut self) -> Outcome {
+        std::thread::sleep(SHORT_LEASE + Duration::from_secs(1));
+        self.server.sweep()?;
+        self.check(Look { all: true, ..Look::since(Instant::now()) })
+    }
+
     /// In the end a sweep leaves nothing that no row knows.
     pub fn finish(mut self) -> Outcome<Audit> {
         self.server.sweep()?;
@@ -94,8 +108,9 @@ impl World {
 /// Kills at random points under pushes, tag moves, deletes and sweeps.
 pub fn under_load(rig: Rig<'_>) -> Outcome<Held> {
     let rounds = rig.rounds(50, 1_000);
-    let mut world = World::new(rig.server()?)?;
-    for round in 0..rounds {
+    let mut world = World::with_short_leases(rig.server()?)?;
+    let mut round = 0;
+    while round < rounds && rig.has_time() {
         let since = Instant::now();
         let load = world.load_for(Duration::from_millis(rand::rng().random_range(15..350)), false);
         world.server.kill()?;
@@ -103,11 +118,15 @@ pub fn under_load(rig: Rig<'_>) -> Outcome<Held> {
         world
             .recover(Look { all: round % 10 == 9, ..Look::since(since) })
             .map_err(|failure| Failure::new(format!("round {round}: {failure}")))?;
+        round += 1;
+        if round % 100 == 0 {
+            world.rest()?;
+        }
     }
     let slowest = world.slowest;
     let seen = world.finish()?;
     Held::after(
-        rounds,
+        round,
         format!(
             "{} images whole, {} uploads resumed, verify clean after each, slowest start {} ms",
             seen.images,

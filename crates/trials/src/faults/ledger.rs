@@ -260,7 +260,9 @@ impl Ledger {
                 continue;
             };
             if session.closing {
-                // Whether the closing request got through is not known; the client would begin again.
+                // Whether the closing request got through is not known: the client gives up, and would begin again.
+                let gone = client.send("DELETE", &location, &[], crate::raw::Payload::Empty)?;
+                ensure_eq!(gone.status, 204, "a cancel: {}", gone.text());
                 continue;
             }
             let least = if look.is_certain(at) { acknowledged } else { 0 };

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::harness::{During, Failure, Outcome};
+
+/// How long another program may hold a copy of a mount.
+const GONE: Duration = Duration::from_secs(60);
 
 /// A mounted disk; it is taken down with its guard.
 #[derive(Debug)]
@@ -52,7 +56,25 @@ impl LoopDisk {
     pub fn mount_again(&mut self) -> Outcome {
         run(Command::new("umount").arg(&self.place))?;
         self.mounted = false;
+        self.wait_until_gone()?;
         self.mount()
+    }
+
+    /// Another program's mount namespace, made meanwhile, may hold a copy of the mount. As long as it does, the file system lives on, and would be
+    /// mounted again as it is: cut off.
+    fn wait_until_gone(&self) -> Outcome {
+        let Kind::Loop { image } = &self.kind else { return Ok(()) };
+        let deadline = Instant::now() + GONE;
+        loop {
+            let devices = Command::new("losetup").arg("--associated").arg(image).output()?;
+            if devices.status.success() && devices.stdout.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::new("another program's mount namespace holds the disk of this trial"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn set_up(mut self) -> Outcome<Self> {
@@ -75,13 +97,13 @@ impl LoopDisk {
         Ok(space.f_bavail * space.f_frsize)
     }
 
-    /// Fills it with a file until so many bytes are left.
+    /// Fills it with a file until so many bytes are left; 0: until nobody can write, not even out of what is set aside for root.
     pub fn fill(&self, leave: u64) -> Outcome<Filler> {
-        let path = self.place.join("filler");
+        let path = self.place.join(format!("filler-{leave}"));
         let mut file = std::fs::File::create(&path)?;
         let piece = vec![0x5a; 64 << 10];
         loop {
-            let left = self.available()?.saturating_sub(leave);
+            let left = if leave == 0 { u64::MAX } else { self.available()?.saturating_sub(leave) };
             if left == 0 {
                 break;
             }

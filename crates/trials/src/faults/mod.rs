@@ -16,7 +16,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -34,6 +34,9 @@ pub struct Options {
     /// Run only the trials whose name contains this.
     #[arg(long, value_name = "FILTER")]
     only: Vec<String>,
+    /// Let a trial of many rounds end after so many minutes; its row says how many there were.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: Option<u64>,
     /// Print the trials instead of running them.
     #[arg(long)]
     list: bool,
@@ -54,6 +57,8 @@ pub struct Rig<'a> {
     pub folder: &'a Path,
     /// Whether to do less.
     pub short: bool,
+    /// When a trial of many rounds is to end, whatever its number.
+    pub until: Option<Instant>,
 }
 
 impl Rig<'_> {
@@ -70,6 +75,11 @@ impl Rig<'_> {
     /// One of two numbers of rounds.
     pub fn rounds<T>(self, short: T, long: T) -> T {
         if self.short { short } else { long }
+    }
+
+    /// Whether there is time for another round.
+    pub fn has_time(self) -> bool {
+        self.until.is_none_or(|until| Instant::now() < until)
     }
 }
 
@@ -133,7 +143,8 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
         let folder = work.path().join(format!("{number:02}"));
         std::fs::create_dir_all(&folder)?;
         let begun = Instant::now();
-        let result = (trial.run)(Rig { larder: &larder, folder: &folder, short: options.short });
+        let until = options.minutes.map(|minutes| begun + Duration::from_secs(minutes * 60));
+        let result = (trial.run)(Rig { larder: &larder, folder: &folder, short: options.short, until });
         let failed = result.is_err();
         table.add(trial.name, result, begun.elapsed())?;
         if !failed && !options.keep {

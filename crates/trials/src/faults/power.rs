@@ -23,9 +23,9 @@ pub fn xfs(rig: Rig<'_>) -> Outcome<Held> {
 fn cut(rig: Rig<'_>, file_system: &str) -> Outcome<Held> {
     let rounds = rig.rounds(10, 200);
     let mut disk = LoopDisk::create(file_system, rig.folder, 3_000)?;
-    let server = rig.server_on(&disk)?;
-    let mut world = World::new(server)?;
-    for round in 0..rounds {
+    let mut world = World::with_short_leases(rig.server_on(&disk)?)?;
+    let mut round = 0;
+    while round < rounds && rig.has_time() {
         let since = Instant::now();
         let load = world.load_for(Duration::from_millis(rand::rng().random_range(50..600)), true);
         // Before the cut: after a forced shutdown a directory's sync may answer that all is well.
@@ -36,11 +36,15 @@ fn cut(rig: Rig<'_>, file_system: &str) -> Outcome<Held> {
         disk.mount_again()?;
         let recovered = world.recover(Look { cut: Some(at), all: round % 10 == 9, ..Look::since(since) });
         recovered.map_err(|failure| Failure::new(format!("cut {round}: {failure}")))?;
+        round += 1;
+        if round % 50 == 0 {
+            world.rest()?;
+        }
     }
     let slowest = world.slowest;
     let seen = world.finish()?;
     Held::after(
-        rounds,
+        round,
         format!(
             "{} images whole, {} uploads resumed, verify clean after each, slowest start {} ms",
             seen.images,

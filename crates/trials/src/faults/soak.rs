@@ -50,7 +50,7 @@ pub fn sweep_against_pushes(rig: Rig<'_>) -> Outcome<Held> {
             std::thread::spawn(move || push_until_over(&shared, pusher))
         })
         .collect();
-    let swept = sweep_until(&server, &shared, pushes, least, rig.short);
+    let swept = sweep_until(&server, &shared, pushes, least, rig);
     shared.over.store(true, Ordering::SeqCst);
     for thread in threads {
         thread.join().map_err(|_| Failure::new("a pusher panicked"))??;
@@ -65,12 +65,12 @@ pub fn sweep_against_pushes(rig: Rig<'_>) -> Outcome<Held> {
 }
 
 /// Collects without a pause, until enough was pushed in enough time. Answers sweeps and blobs that they took.
-fn sweep_until(server: &Larder, shared: &Shared, pushes: u64, least: Duration, short: bool) -> Outcome<(u64, u64)> {
+fn sweep_until(server: &Larder, shared: &Shared, pushes: u64, least: Duration, rig: Rig<'_>) -> Outcome<(u64, u64)> {
     let begun = Instant::now();
     let (mut sweeps, mut removed) = (0, 0);
     loop {
-        let enough = shared.pushes.load(Ordering::SeqCst) >= pushes || (short && begun.elapsed() > least * 2);
-        if (enough && begun.elapsed() > least) || shared.over.load(Ordering::SeqCst) {
+        let enough = shared.pushes.load(Ordering::SeqCst) >= pushes || (rig.short && begun.elapsed() > least * 2);
+        if (enough && begun.elapsed() > least) || !rig.has_time() || shared.over.load(Ordering::SeqCst) {
             return Ok((sweeps, removed));
         }
         let reply = server.control("POST", "/api/v1/sweep")?;

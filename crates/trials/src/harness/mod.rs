@@ -9,6 +9,7 @@ pub mod failure;
 pub mod fixtures;
 pub mod isolation;
 pub mod layer;
+pub mod machine;
 pub mod observer;
 pub mod proxy;
 pub mod server;

@@ -51,6 +51,14 @@ impl Lab {
         Ok(Trial { lab: self, folder, observer, server: Some(server), engines: AtomicUsize::new(0) })
     }
 
+    /// The same without a registry: port 5000 is free.
+    pub fn without_server(&self, name: &str) -> Outcome<Trial<'_>> {
+        let folder = self.work.join(name);
+        std::fs::create_dir_all(&folder)?;
+        let observer = Observer::new(&format!("localhost:{PORT}"))?;
+        Ok(Trial { lab: self, folder, observer, server: None, engines: AtomicUsize::new(0) })
+    }
+
     /// The scratch folder of fixtures.
     pub fn fixture_folder(&self) -> Outcome<PathBuf> {
         let folder = self.work.join("fixtures");

@@ -186,15 +186,8 @@ impl Larder {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    /// The program, with none of this process's own settings.
     fn program(&self) -> Command {
-        let mut command = Command::new(&self.binary);
-        for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("LARDER_") {
-                command.env_remove(variable);
-            }
-        }
-        command
+        program(&self.binary)
     }
 
     /// An administration command with a JSON answer; whether it is content is for the caller to read.
@@ -218,6 +211,17 @@ impl Drop for Larder {
         // Nothing more can be done about a process that cannot be killed.
         let _ = self.kill();
     }
+}
+
+/// A registry's program, with none of the settings that this process's own environment holds for one.
+pub fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    for (variable, _) in std::env::vars_os() {
+        if ["LARDER_", "REGISTRY_", "OTEL_"].iter().any(|prefix| variable.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(variable);
+        }
+    }
+    command
 }
 
 /// A port that nobody listens on now.

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::{arc, store, upload};
 use crate::fs::FsStore;
 use crate::fs::disk::Call;
+use crate::fs::pipeline::{BATCH, UNDER_WAY};
 use crate::hash::digest_of;
 use crate::suite::{body, collect, list, new_id, read_all};
 use crate::{BlobStore as _, Checkpoint, Error, Stored};
@@ -51,7 +52,7 @@ async fn every_call_may_fail_with_every_error() {
                     break;
                 }
                 if matches!(errno, Errno::NOSPC | Errno::DQUOT) {
-                    assert!(matches!(outcome, Err(Error::Full(_))), "{errno} at call {nth}: {outcome:?}");
+                    assert!(outcome.as_ref().is_err_and(Error::is_full), "{errno} at call {nth}: {outcome:?}");
                 }
                 store.inner.disk.tap.clear();
                 only_whole_objects(&store).await;
@@ -99,6 +100,25 @@ async fn a_failed_sync_is_not_retried_and_its_bytes_are_not_taken_up_again() {
     assert!(!directory.path().join(format!("uploads/{id}")).exists());
     assert!(matches!(store.open_upload(&id, good).await, Err(Error::UploadLost(_))));
     assert_eq!(list(&store).await, []);
+}
+
+/// **Invariant 11**: a full disk may be told by a sync too (delayed allocation, a quota). Then the bytes are as lost as with any other error.
+#[tokio::test]
+async fn a_sync_that_finds_no_space_loses_the_upload() {
+    for errno in [Errno::NOSPC, Errno::DQUOT] {
+        let (directory, store) = store();
+        let (id, bytes) = (new_id(), body(7, 600_000));
+        let mut upload = store.open_upload(&id, Checkpoint::start(Algorithm::Sha256)).await.expect("opens");
+        upload.write(bytes.slice(..300_000)).await.expect("writes");
+        let good = upload.checkpoint().await.expect("pipeline").await.expect("sync");
+        fail(&store, 1, false, errno, |call| call == Call::DataSync);
+        upload.write(bytes.slice(300_000..)).await.expect("writes");
+        let error = upload.checkpoint().await.expect("pipeline").await.expect_err("no space");
+        assert!(matches!(error, Error::SyncFailed(_)) && error.is_full(), "{error:?}");
+        drop(upload);
+        assert!(!directory.path().join(format!("uploads/{id}")).exists());
+        assert!(matches!(store.open_upload(&id, good).await, Err(Error::UploadLost(_))));
+    }
 }
 
 /// **Invariant 11**: also where the commit's own sync fails, or the write before it.
@@ -195,7 +215,7 @@ async fn a_disk_that_hangs_holds_the_writer_back() {
     let waiting = tokio::time::timeout(std::time::Duration::from_millis(300), upload.write(bytes.clone())).await;
     assert!(waiting.is_err(), "it waits");
     let taken = upload.offset() as usize;
-    assert!(taken <= 1 << 20, "{taken} bytes taken");
+    assert!(taken <= (UNDER_WAY + 1) * BATCH, "{taken} bytes taken");
     drop(release);
     upload.write(bytes.slice(taken..)).await.expect("writes");
     upload.commit(&digest_of(Algorithm::Sha256, &bytes)).await.expect("commits");

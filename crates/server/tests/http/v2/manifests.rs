@@ -148,6 +148,29 @@ async fn what_is_missing_is_warned_about_or_refused() {
     assert_eq!(answer.code(), "MANIFEST_BLOB_UNKNOWN");
 }
 
+/// Behaviour §3: sparse data is taken, and whoever looks sees that it is.
+#[tokio::test]
+async fn a_manifest_without_its_parts_is_marked_until_it_is_pushed_whole() {
+    let world = World::new().await;
+    let client = world.anonymous();
+    client.image("a", "whole").await;
+    let (config, layer) = (random(10), random(20));
+    let manifest = image(&[descriptor(CONFIG, &config), descriptor(LAYER, &layer)]);
+    let marks = async || {
+        let tags = client.get("/api/v1/repositories/a/-/tags").await.json()["tags"].clone();
+        let incomplete = client.get("/api/v1/repositories/a").await.json()["incomplete"].clone();
+        let metrics = String::from_utf8(client.get("/metrics").await.body.to_vec()).expect("it is text");
+        let line = metrics.lines().find_map(|line| line.strip_prefix("larder_incomplete_manifests "));
+        (tags[0]["incomplete"].clone(), tags[1]["incomplete"].clone(), incomplete, line.map(str::to_owned))
+    };
+    client.manifest("a", "sparse", &manifest).await.expect(201);
+    assert_eq!(marks().await, (json!(true), json!(false), json!(1), Some("1".to_owned())));
+    client.blob("a", config).await;
+    client.blob("a", layer).await;
+    client.manifest("a", "sparse", &manifest).await.expect(201);
+    assert_eq!(marks().await, (json!(false), json!(false), json!(0), Some("0".to_owned())));
+}
+
 #[tokio::test]
 async fn what_is_in_use_cannot_be_deleted_and_says_by_whom() {
     let world = World::new().await;

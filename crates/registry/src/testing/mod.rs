@@ -1,5 +1,7 @@
 //! A registry for tests: in memory, or over any store, on a clock that the test turns.
 
+pub mod upload_script;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
