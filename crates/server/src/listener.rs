@@ -16,7 +16,7 @@ use crate::connection::{self, Accepted};
 use crate::drain::{Drain, Phase};
 use crate::{Peer, Service, Tls};
 
-/// First and longest pause after an accept failed for want of descriptors or memory.
+/// First and longest pause after an accept failed for another reason than its client.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -126,36 +126,79 @@ impl Door {
                     });
                 }
                 Ok(None) => {}
-                Err(error) if is_exhaustion(&error) => {
+                Err(error) if is_the_clients(&error) => tracing::debug!(%error, "a client left before it was let in"),
+                // Out of descriptors or memory, or something that is no better at once: the error would come again as fast as it is asked for.
+                Err(error) => {
                     tracing::error!(%error, "no connection can be accepted for now");
                     drop(place);
-                    tokio::time::sleep(pause).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = &mut closing => return,
+                    }
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
-                // The client went away before it was let in.
-                Err(error) => tracing::debug!(%error, "an accept failed"),
             }
         }
     }
 }
 
-/// Whether the machine, not the client, is the reason.
-fn is_exhaustion(error: &io::Error) -> bool {
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
+/// Whether the error is about the one connection that was to be accepted, and gone with it (accept(2)).
+fn is_the_clients(error: &io::Error) -> bool {
+    let passing = [
+        Errno::CONNABORTED,
+        Errno::CONNRESET,
+        Errno::INTR,
+        Errno::PROTO,
+        Errno::NETDOWN,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NETUNREACH,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use larder_registry::testing;
+
     use super::*;
+    use crate::{Config, service};
 
     #[test]
-    fn want_of_descriptors_makes_the_accept_loop_wait_and_a_lost_client_does_not() {
-        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS] {
-            assert!(is_exhaustion(&io::Error::from(errno)), "{errno}");
-        }
+    fn a_lost_client_does_not_make_the_accept_loop_wait_and_all_else_does() {
         for errno in [Errno::CONNABORTED, Errno::CONNRESET, Errno::INTR] {
-            assert!(!is_exhaustion(&io::Error::from(errno)), "{errno}");
+            assert!(is_the_clients(&io::Error::from(errno)), "{errno}");
         }
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::INVAL, Errno::PERM] {
+            assert!(!is_the_clients(&io::Error::from(errno)), "{errno}");
+        }
+    }
+
+    /// A listening socket that was shut down answers each accept with EINVAL at once.
+    #[tokio::test]
+    async fn an_accept_that_fails_at_once_is_not_tried_without_a_pause() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).expect("it is a socket");
+        let service = service(testing::in_memory().await, Config::default());
+        let (drain, numbers) = (service.drain(), Arc::new(AtomicU64::new(0)));
+        let door = Door {
+            service,
+            drain: drain.clone(),
+            places: Arc::new(Semaphore::new(1)),
+            connections: TaskTracker::new(),
+            numbers: Arc::clone(&numbers),
+        };
+        let bound = Bound::tcp(listener).expect("it is taken");
+        let standing = tokio::spawn(async move { door.stand_at(bound).await });
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let tries = numbers.load(Ordering::Relaxed);
+        assert!((2..=4).contains(&tries), "{tries} tries");
+        drain.hasten();
+        tokio::time::timeout(Duration::from_millis(100), standing)
+            .await
+            .expect("a drain ends the pause")
+            .expect("no panic");
     }
 }

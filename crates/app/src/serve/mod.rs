@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod data_folder;
+mod descriptors;
 mod greeting;
 mod notify;
 mod password_file;
@@ -79,6 +80,7 @@ pub fn run(args: ServeArgs, context: &Context) -> Result {
             "the data folder belongs to root, so the server stays root, without capabilities; `chown -R 65532` it to run as nobody in particular"
         );
     }
+    descriptors::raise_limit(&configuration);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(&configuration, activated, files, context));
     runtime.shutdown_timeout(LAST_BREATH);

@@ -75,9 +75,13 @@ impl Served {
     }
 
     /// Starts a command that ends in a server, and waits for its greeting.
-    pub fn greeted(mut command: Command) -> Self {
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program can be started");
+    pub fn greeted(command: Command) -> Self {
+        Self::logging_to(command, Stdio::null())
+    }
+
+    /// The same, with its log somewhere.
+    pub fn logging_to(mut command: Command, log: impl Into<Stdio>) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program can be started");
         let mut line = String::new();
         let out = child.stdout.take().expect("it is piped");
         BufReader::new(out).read_line(&mut line).expect("it can be read");
