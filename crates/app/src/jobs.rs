@@ -13,34 +13,63 @@ use crate::config::Configuration;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The first walk over the store, for what crashes left, waits until the server's clients are back.
-const FIRST_WALK: Duration = Duration::from_secs(10 * 60);
 
 /// Starts the jobs; dropping the set ends them between two of their steps.
 pub fn start(configuration: &Configuration, registry: &Registry, catalog: &Catalog) -> JoinSet<()> {
-    let mut jobs = JoinSet::new();
     if configuration.switch("read_only") {
-        return jobs;
+        return JoinSet::new();
     }
-    if configuration.switch("sweep.background") {
-        let every = configuration.duration("sweep.every");
+    run(Periods::of(configuration), Limits::of(configuration), registry, catalog)
+}
+
+/// How often each job runs.
+#[derive(Clone, Copy, Debug)]
+struct Periods {
+    /// None: garbage is collected when somebody asks for it.
+    sweep: Option<Duration>,
+    first_walk: Duration,
+    walk: Duration,
+    generation: Duration,
+    pulls: Duration,
+    first_prune: Duration,
+    prune: Duration,
+}
+
+impl Periods {
+    fn of(configuration: &Configuration) -> Self {
+        Self {
+            sweep: configuration.switch("sweep.background").then(|| configuration.duration("sweep.every")),
+            // For what crashes left; it waits until the server's clients are back.
+            first_walk: 10 * MINUTE,
+            walk: DAY,
+            generation: HOUR,
+            pulls: MINUTE,
+            first_prune: MINUTE,
+            prune: HOUR,
+        }
+    }
+}
+
+fn run(periods: Periods, limits: Limits, registry: &Registry, catalog: &Catalog) -> JoinSet<()> {
+    let mut jobs = JoinSet::new();
+    if let Some(every) = periods.sweep {
         let sweeping = registry.clone();
         jobs.spawn(repeat(every, every, move || sweep_queue(sweeping.clone())));
         let walking = registry.clone();
-        jobs.spawn(repeat(FIRST_WALK, DAY, move || walk_store(walking.clone())));
+        jobs.spawn(repeat(periods.first_walk, periods.walk, move || walk_store(walking.clone())));
     }
     let raising = registry.clone();
-    jobs.spawn(repeat(HOUR, HOUR, move || {
+    jobs.spawn(repeat(periods.generation, periods.generation, move || {
         let registry = raising.clone();
         async move { told("the catalog's generation could not be raised", registry.raise_generation().await) }
     }));
     let flushing = registry.clone();
-    jobs.spawn(repeat(MINUTE, MINUTE, move || {
+    jobs.spawn(repeat(periods.pulls, periods.pulls, move || {
         let registry = flushing.clone();
         async move { told("pull times could not be written", registry.flush_pulls().await) }
     }));
-    let (catalog, limits) = (catalog.clone(), Limits::of(configuration));
-    jobs.spawn(repeat(MINUTE, HOUR, move || {
+    let catalog = catalog.clone();
+    jobs.spawn(repeat(periods.first_prune, periods.prune, move || {
         let catalog = catalog.clone();
         async move { told("old rows could not be removed", prune(&catalog, limits).await) }
     }));
@@ -118,5 +147,106 @@ const TAKEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 fn told<E: std::error::Error>(what: &str, outcome: Result<(), E>) {
     if let Err(error) = outcome {
         tracing::warn!(error = crate::opened::chain(&error), "{what}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use larder_blobs::BlobStore as _;
+    use larder_blobs::fs::FsStore;
+    use larder_catalog::model::{NewJob, Options};
+    use larder_registry::{Condition, ManifestPush, ManualClock, Rights, UploadBody, testing};
+
+    use super::*;
+    use crate::config::SettingFlags;
+
+    const SOON: Duration = Duration::from_millis(50);
+    const OFTEN: Periods = Periods {
+        sweep: Some(SOON),
+        first_walk: SOON,
+        walk: SOON,
+        generation: SOON,
+        pulls: SOON,
+        first_prune: SOON,
+        prune: SOON,
+    };
+
+    /// Everything that happened lies in the year 2000, so that it is old by every limit of the defaults.
+    #[tokio::test]
+    async fn what_is_old_is_removed_and_what_waits_is_written_down() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("catalog.db");
+        let then: Timestamp = "2000-01-01T00:00:00Z".parse().expect("a time");
+        let catalog = Catalog::open_sqlite(&path, &Options::default()).await.expect("a catalog opens");
+        let store = Arc::new(FsStore::open(&folder.path().join("blobs")).expect("a store opens"));
+        let clock = Arc::new(ManualClock::starting(then));
+        let registry =
+            Registry::open(testing::settings(), store.clone(), catalog.clone(), Arc::clone(&clock) as Arc<_>);
+        let registry = registry.await.expect("a registry opens");
+        let (actor, name) = (Actor::anonymous(Rights::Everything), "team/model".parse().expect("a name"));
+        for title in ["one", "two"] {
+            let manifest = format!(
+                r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"annotations":{{"title":"{title}"}}}}"#
+            );
+            let push = ManifestPush {
+                reference: "latest".parse().expect("a tag"),
+                extra_tags: Vec::new(),
+                content_type: None,
+                bytes: manifest.into(),
+                condition: Condition::Any,
+            };
+            registry.push_manifest(&actor, &name, push).await.expect("a push");
+        }
+        registry.manifest(&actor, &name, &"latest".parse().expect("a tag")).await.expect("a pull");
+        let upload = registry.start_upload(&actor, &name, None).await.expect("a session").id;
+        registry.append(&actor, &name, &upload, None, UploadBody::of("weights".into())).await.expect("a chunk");
+        catalog
+            .enqueue_job(NewJob { kind: "test".to_owned(), payload: String::new(), run_after: then })
+            .await
+            .expect("a job");
+        let job = catalog.claim_jobs(&["test"], then, then, 1).await.expect("claimed").remove(0);
+        assert!(catalog.finish_job(job.id, then).await.expect("finished"));
+        clock.advance(DAY * 30);
+
+        let rows = |sql: &str| -> i64 {
+            let connection = rusqlite::Connection::open(&path).expect("it is SQLite");
+            connection.query_row(sql, [], |row| row.get(0)).expect("it can be read")
+        };
+        let counts = [
+            ("SELECT COUNT(*) FROM events", 0),
+            ("SELECT COUNT(*) FROM jobs", 0),
+            ("SELECT COUNT(*) FROM tag_events", 0),
+            ("SELECT COUNT(*) FROM uploads", 0),
+            ("SELECT COUNT(*) FROM manifests WHERE pulled_at IS NOT NULL", 1),
+        ];
+        for (sql, after) in counts {
+            assert_ne!(rows(sql), after, "{sql}, before");
+        }
+        let generation = store.marker().await.expect("a marker").expect("set").generation;
+        let configuration = Configuration::load(&SettingFlags::default(), &[]).expect("the defaults are right");
+        let jobs = run(OFTEN, Limits::of(&configuration), &registry, &catalog);
+        let begun = Instant::now();
+        let is_done = || counts.iter().all(|(sql, after)| rows(sql) == *after);
+        while !is_done() || store.marker().await.expect("a marker").expect("set").generation <= generation {
+            let left: Vec<_> = counts.iter().map(|(sql, _)| (sql, rows(sql))).collect();
+            assert!(begun.elapsed() < Duration::from_secs(20), "{left:?}");
+            tokio::time::sleep(SOON).await;
+        }
+        assert_eq!(rows("SELECT COUNT(*) FROM manifests"), 2, "only a delete or a policy removes a manifest");
+        drop(jobs);
+        registry.close().await.expect("it closes");
+    }
+
+    #[test]
+    fn a_sweep_in_the_background_can_be_left_out() {
+        let quiet = [("LARDER_SWEEP__BACKGROUND".to_owned(), "false".to_owned())];
+        let load = |variables: &[(String, String)]| {
+            Periods::of(&Configuration::load(&SettingFlags::default(), variables).expect("it is right"))
+        };
+        assert_eq!(load(&quiet).sweep, None);
+        assert_eq!(load(&[]).sweep, Some(MINUTE));
     }
 }

@@ -11,3 +11,4 @@ mod stopping;
 mod tls;
 mod transfers;
 mod unknown_authorities;
+mod upkeep;
