@@ -6,7 +6,7 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -46,10 +46,13 @@ pub fn start(configuration: &Configuration) -> Result<Telemetry> {
         _ => lines.with_ansi(takes_colours()).boxed(),
     };
     let provider = configuration.text("telemetry.otlp_endpoint").map(provider).transpose()?;
-    let traces =
-        provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("larder")));
+    // What is logged and what is traced are two questions: a quiet log does not empty the traces.
+    let traces = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer().with_tracer(provider.tracer("larder")).with_filter(LevelFilter::INFO)
+    });
     tracing_subscriber::registry()
-        .with(lines.and_then(traces).with_filter(filter))
+        .with(lines.with_filter(filter))
+        .with(traces)
         .try_init()
         .map_err(|error| Failure::failed(format!("logging cannot be started: {error}")))?;
     Ok(Telemetry { provider })

@@ -11,6 +11,8 @@ use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::Peer;
 use crate::request_body::Intake;
@@ -26,7 +28,7 @@ pub(crate) struct Record {
     client: String,
     connection: u64,
     user_agent: String,
-    trace_parent: Option<String>,
+    trace_parent: Option<TraceParent>,
     route: &'static str,
     status: StatusCode,
     intake: Intake,
@@ -46,7 +48,7 @@ impl Record {
             client: client.map_or_else(|| "local".to_owned(), |address| address.to_string()),
             connection: peer.connection(),
             user_agent: head.headers.get(USER_AGENT).and_then(text).unwrap_or_default(),
-            trace_parent: head.headers.get("traceparent").and_then(text).filter(|parent| is_trace_parent(parent)),
+            trace_parent: head.headers.get("traceparent").and_then(text).and_then(TraceParent::read),
             route: "other",
             status: StatusCode::OK,
             intake: Intake::default(),
@@ -60,10 +62,11 @@ impl Record {
             request_id = self.request_id,
             method = %self.method,
             path = self.path,
-            traceparent = tracing::field::Empty,
+            traceparent = self.trace_parent.as_ref().map(|parent| parent.text.as_str()),
         );
         if let Some(parent) = &self.trace_parent {
-            span.record("traceparent", parent.as_str());
+            // Fails where no traces are exported.
+            let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(parent.context.clone()));
         }
         span
     }
@@ -106,7 +109,7 @@ impl Record {
                     client = self.client,
                     connection = self.connection,
                     user_agent = self.user_agent,
-                    traceparent = self.trace_parent,
+                    traceparent = self.trace_parent.as_ref().map(|parent| parent.text.as_str()),
                 )
             };
         }
@@ -167,10 +170,50 @@ impl Drop for Followed {
     }
 }
 
-/// `00-` 32 hex `-` 16 hex `-` 2 hex.
-fn is_trace_parent(text: &str) -> bool {
-    let lengths = [2, 32, 16, 2];
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    parts.len() == lengths.len() && parts.iter().zip(lengths).all(|(part, length)| part.len() == length && hex(part))
+/// A span of the caller's, in which this request is one (W3C Trace Context).
+struct TraceParent {
+    text: String,
+    context: SpanContext,
+}
+
+impl TraceParent {
+    /// Version, trace, span and flags: `00-` 32 hex `-` 16 hex `-` 2 hex. What is anything else was not sent.
+    fn read(text: String) -> Option<Self> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let hex = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if !parts.iter().all(hex) || parts.iter().map(|part| part.len()).ne([2, 32, 16, 2]) {
+            return None;
+        }
+        let (trace, span) = (TraceId::from_hex(parts[1]).ok()?, SpanId::from_hex(parts[2]).ok()?);
+        let flags = TraceFlags::new(u8::from_str_radix(parts[3], 16).ok()?) & TraceFlags::SAMPLED;
+        let context = SpanContext::new(trace, span, flags, true, TraceState::NONE);
+        (context.is_valid() && parts[0] != "ff").then_some(Self { text, context })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_taken_up_only_from_a_whole_trace_parent() {
+        let read = |text: &str| TraceParent::read(text.to_owned()).map(|parent| parent.context);
+        let context = read("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").expect("it is whole");
+        assert_eq!(context.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(context.span_id().to_string(), "00f067aa0ba902b7");
+        assert!(context.is_sampled() && context.is_remote());
+        let quiet = read("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").expect("it is whole");
+        assert!(!quiet.is_sampled());
+        for wrong in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b70-01",
+        ] {
+            assert!(read(wrong).is_none(), "{wrong}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod larder;
 mod limits;
 mod serving;
 mod stopping;
+mod telemetry;
 mod tls;
 mod transfers;
 mod unknown_authorities;

@@ -1,11 +1,10 @@
 //! `larder serve`: where it listens, whom it lets in, what it refuses to open.
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::larder::{PATIENCE, Served, code, folders, larder, push, run, stderr, without_settings};
+use crate::larder::{Served, code, folders, larder, push, run, stderr, without_settings};
 
 #[test]
 fn the_greeting_says_where_and_how() {
@@ -96,27 +95,6 @@ async fn figures_can_stand_on_an_address_of_their_own() {
     assert_eq!(status(format!("http://{free}/metrics")).await, 200);
     assert_eq!(status(format!("{}/metrics", served.url())).await, 404);
     assert_eq!(status(format!("{}/healthz", served.url())).await, 200);
-}
-
-#[tokio::test]
-async fn traces_are_sent_when_an_endpoint_is_configured() {
-    let (_parent, folder) = folders();
-    let collector = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let endpoint = format!("http://{}", collector.local_addr().expect("it has one"));
-    let collected = std::thread::spawn(move || {
-        let (mut stream, _) = collector.accept().expect("somebody comes");
-        stream.set_read_timeout(Some(PATIENCE)).expect("it takes a timeout");
-        let mut bytes = [0; 4096];
-        let length = stream.read(&mut bytes).expect("something is sent");
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").expect("it listens");
-        String::from_utf8_lossy(&bytes[..length]).into_owned()
-    });
-    let mut served = Served::start_with(&folder, &[], &[("LARDER_TELEMETRY__OTLP_ENDPOINT", &endpoint)]);
-    let answer = reqwest::get(format!("{}/v2/", served.url())).await.expect("it is answered");
-    assert_eq!(answer.status(), 200);
-    served.stop();
-    let sent = collected.join().expect("it was collected");
-    assert!(sent.starts_with("POST /v1/traces HTTP/1.1"), "{sent}");
 }
 
 /// What systemd does: a listening socket as descriptor 3, and two variables.
