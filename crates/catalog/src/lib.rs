@@ -33,5 +33,5 @@ mod verify;
 mod visibility;
 
 pub use catalog::Catalog;
-pub use engine::Statistics;
+pub use engine::{LATENCY_CLASSES, Latency, Statistics};
 pub use error::{Error, Result};

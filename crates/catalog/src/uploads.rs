@@ -97,6 +97,11 @@ impl Catalog {
         self.engine().read(Kind::Read, move |tx| tx.rows(sql, values![touched_before, limit], read)).await
     }
 
+    /// How many sessions are open, and the bytes that are durable in them.
+    pub async fn open_uploads(&self) -> Result<(u64, u64)> {
+        self.engine().read(Kind::Read, totals).await
+    }
+
     /// All sessions, by id.
     pub async fn uploads(&self, after: Option<UploadId>, limit: usize) -> Result<Page<Upload>> {
         let sql = "SELECT id, repository, identity, algorithm, durable, hash_state, started_at, touched_at
@@ -107,6 +112,12 @@ impl Catalog {
         };
         self.engine().read(Kind::Read, work).await
     }
+}
+
+/// All sessions, and the bytes that are durable in them.
+pub(crate) fn totals(tx: &mut Tx<'_>) -> Done<(u64, u64)> {
+    let sql = "SELECT COUNT(*), CAST(COALESCE(SUM(durable), 0) AS BIGINT) FROM uploads";
+    Ok(tx.row(sql, values![], |row| Ok((row.size(0)?, row.size(1)?)))?.unwrap_or_default())
 }
 
 fn read(row: &Row<'_>) -> Done<Upload> {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::engine::{Done, Kind, Tx, Value, values};
 use crate::model::UsageTotals;
-use crate::{Catalog, Result};
+use crate::{Catalog, Result, uploads};
 
 impl Catalog {
     /// Totals over everything; `now` tells which rows of the sweep's queue are overdue.
@@ -48,7 +48,7 @@ fn usage(tx: &mut Tx<'_>, now: Timestamp) -> Done<UsageTotals> {
              AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.child_id = b.digest_id)",
             values![],
         )?,
-        uploads: pair(tx, "SELECT COUNT(*), CAST(COALESCE(SUM(durable), 0) AS BIGINT) FROM uploads", values![])?,
+        uploads: uploads::totals(tx)?,
         queue: pair(
             tx,
             "SELECT (SELECT COUNT(*) FROM sweep_queue), (SELECT COUNT(*) FROM sweep_queue WHERE review_after <= $1)",

@@ -62,6 +62,8 @@ pub struct Statistics {
     pub uploads_committed: u64,
     /// Their bytes.
     pub bytes_committed: u64,
+    /// Open upload sessions, and the bytes that are durable in them; `None` when the catalog cannot be read.
+    pub open_uploads: Option<(u64, u64)>,
     /// Manifests whose required targets were absent at their push; `None` when the catalog cannot be read.
     pub incomplete_manifests: Option<u64>,
     /// The catalog's own figures.
@@ -186,6 +188,7 @@ impl Registry {
             swept_bytes: counters.swept_bytes.load(Ordering::Relaxed),
             uploads_committed: counters.uploads_committed.load(Ordering::Relaxed),
             bytes_committed: counters.bytes_committed.load(Ordering::Relaxed),
+            open_uploads: self.inner.catalog.open_uploads().await.ok(),
             incomplete_manifests: self.inner.catalog.incomplete_manifests().await.ok(),
             catalog: self.inner.catalog.statistics(),
             space: space.map(|space| (space.available, space.total)),

@@ -5,9 +5,10 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use larder_registry::Statistics;
-use prometheus_client::encoding::EncodeLabelSet;
+use larder_registry::{LATENCY_CLASSES, Latency, Statistics};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -141,10 +142,19 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
     counter("catalog_checkpoints", "Checkpoints of the write-ahead log", catalog.checkpoints);
     let seconds = ConstCounter::new(catalog.commit_seconds_total);
     registry.register("catalog_commit_seconds", "Seconds spent in commits", seconds);
+    let mut latency = |name: &str, help: &str, latency: Latency| {
+        registry.register_with_unit(name, help, Unit::Seconds, ConstHistogram(latency));
+    };
+    latency("catalog_write", "Time of a unit that writes, with its wait for its turn and the disk", catalog.writes);
+    latency("catalog_read", "Time of a unit that reads, with its wait for a connection", catalog.reads);
     gauge(&mut registry, "catalog_wal_bytes", "Length of the write-ahead log", catalog.wal_bytes);
     let spent = u64::from(catalog.reserve_spent);
     gauge(&mut registry, "catalog_reserve_spent", "Whether the catalog's reserve of disk space is spent", spent);
     gauge(&mut registry, "upload_writers", "Requests writing to an upload session", statistics.open_writers);
+    if let Some((sessions, bytes)) = statistics.open_uploads {
+        gauge(&mut registry, "upload_sessions", "Open upload sessions", sessions);
+        gauge(&mut registry, "upload_session_bytes", "Bytes that are durable in open upload sessions", bytes);
+    }
     if let Some(incomplete) = statistics.incomplete_manifests {
         let help = "Manifests whose blobs or manifests were not all there when they were pushed";
         gauge(&mut registry, "incomplete_manifests", help, incomplete);
@@ -158,4 +168,20 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
     registry.register(name, help, ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)));
+}
+
+/// Times that the catalog has counted.
+#[derive(Debug)]
+struct ConstHistogram(Latency);
+
+impl EncodeMetric for ConstHistogram {
+    fn encode(&self, mut encoder: MetricEncoder) -> std::fmt::Result {
+        let classes = LATENCY_CLASSES.into_iter().zip(self.0.classes);
+        let buckets: Vec<(f64, u64)> = classes.chain([(f64::MAX, self.0.longer)]).collect();
+        encoder.encode_histogram::<NoLabelSet>(self.0.seconds_total, self.0.count(), &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
 }

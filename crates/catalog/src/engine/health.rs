@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::latency::{Latency, LatencyCounter};
+
 /// Figures about the catalog since it was opened, for `/metrics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Statistics {
@@ -19,6 +21,10 @@ pub struct Statistics {
     pub retries: u64,
     /// Seconds spent in commits.
     pub commit_seconds_total: f64,
+    /// How long units that write took, with the wait for their turn and for the disk.
+    pub writes: Latency,
+    /// How long units that read took, with the wait for a connection.
+    pub reads: Latency,
     /// Bytes of the write-ahead log (SQLite).
     pub wal_bytes: u64,
     /// Checkpoints that were run (SQLite).
@@ -36,6 +42,8 @@ pub(crate) struct Health {
     failures: AtomicU64,
     retries: AtomicU64,
     commit_nanos: AtomicU64,
+    pub(super) writes: LatencyCounter,
+    pub(super) reads: LatencyCounter,
     checkpoints: AtomicU64,
     reserve_spent: AtomicBool,
     wal: Option<PathBuf>,
@@ -50,6 +58,8 @@ impl Health {
             failures: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             commit_nanos: AtomicU64::new(0),
+            writes: LatencyCounter::default(),
+            reads: LatencyCounter::default(),
             checkpoints: AtomicU64::new(0),
             reserve_spent: AtomicBool::new(false),
             wal,
@@ -123,6 +133,8 @@ impl Health {
             failures: self.failures.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             commit_seconds_total: Duration::from_nanos(self.commit_nanos.load(Ordering::Relaxed)).as_secs_f64(),
+            writes: self.writes.latency(),
+            reads: self.reads.latency(),
             wal_bytes: self.wal_bytes(),
             checkpoints: self.checkpoints.load(Ordering::Relaxed),
             reserve_spent: self.reserve_spent.load(Ordering::Relaxed),

@@ -5,6 +5,7 @@
 mod ballast;
 mod checkpoint;
 mod health;
+mod latency;
 mod migrations;
 #[cfg(test)]
 pub(crate) mod plans;
@@ -21,9 +22,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 pub(crate) use self::health::Health;
 pub use self::health::Statistics;
+use self::latency::LatencyCounter;
+pub use self::latency::{LATENCY_CLASSES, Latency};
 pub(crate) use self::migrations::{POSTGRES as MIGRATIONS_POSTGRES, SQLITE as MIGRATIONS_SQLITE};
 use self::queue::Queue;
 pub(crate) use self::tx::{Row, Tx, Value, dialect, unreadable, values};
@@ -89,7 +93,7 @@ impl Engine {
         if self.read_only {
             return Err(Error::ReadOnly);
         }
-        self.submit(&self.writes, kind, work).await
+        self.submit(&self.writes, &self.health.writes, kind, work).await
     }
 
     /// Runs `work` on a connection for reading. No read transaction outlives it.
@@ -98,7 +102,7 @@ impl Engine {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Done<T> + Send + 'static,
     {
-        self.submit(&self.reads, kind, work).await
+        self.submit(&self.reads, &self.health.reads, kind, work).await
     }
 
     /// How many units of this process that [announced](announce) their change were committed.
@@ -106,14 +110,17 @@ impl Engine {
         self.changes.load(Ordering::Acquire)
     }
 
-    async fn submit<T, F>(&self, queue: &Queue, kind: Kind, work: F) -> Result<T>
+    async fn submit<T, F>(&self, queue: &Queue, latency: &LatencyCounter, kind: Kind, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Done<T> + Send + 'static,
     {
+        let begun = Instant::now();
         let (unit, answer) = Pending::new(kind, Arc::clone(&self.changes), work);
         queue.push(Box::new(unit)).await?;
-        answer.await.unwrap_or(Err(Error::Closed))
+        let answer = answer.await.unwrap_or(Err(Error::Closed));
+        latency.took(begun.elapsed());
+        answer
     }
 
     /// Takes nothing more, finishes what is queued and ends the threads.

@@ -9,6 +9,7 @@ crate::on_every_database!(
     an_offset_only_grows_or_starts_anew,
     idle_sessions_are_listed_oldest_first,
     sessions_are_paged_by_id,
+    open_sessions_are_counted_with_their_bytes,
 );
 
 async fn a_session_reads_back_and_works_in_its_repository_only(f: Fixture) {
@@ -58,4 +59,15 @@ async fn sessions_are_paged_by_id(f: Fixture) {
     let second = f.uploads(Some(first.items[1].id), 2).await.expect("listed");
     assert_eq!((second.items.len(), second.more), (1, false));
     assert!(second.items[0].id.as_bytes() > first.items[1].id.as_bytes());
+}
+
+async fn open_sessions_are_counted_with_their_bytes(f: Fixture) {
+    assert_eq!(f.open_uploads().await.expect("counted"), (0, 0));
+    for offset in [300, 0, 5_000_000_000] {
+        f.create_upload(Upload { offset, ..upload("a", "alice") }).await.expect("a session");
+    }
+    assert_eq!(f.open_uploads().await.expect("counted"), (3, 5_000_000_300));
+    let figures = f.statistics();
+    assert_eq!((figures.writes.count(), figures.reads.count()), (3, 2), "each unit is one, by its kind");
+    assert!(figures.writes.seconds_total > 0.0 && figures.reads.seconds_total > 0.0);
 }

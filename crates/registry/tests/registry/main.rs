@@ -12,6 +12,7 @@ mod memory;
 mod messages;
 mod model;
 mod pushes;
+mod readiness;
 mod recognition;
 mod register;
 mod soak;
