@@ -29,6 +29,7 @@ struct Periods {
     sweep: Option<Duration>,
     first_walk: Duration,
     walk: Duration,
+    first_scrub: Duration,
     generation: Duration,
     pulls: Duration,
     first_prune: Duration,
@@ -42,6 +43,7 @@ impl Periods {
             // For what crashes left; it waits until the server's clients are back.
             first_walk: 10 * MINUTE,
             walk: DAY,
+            first_scrub: MINUTE,
             generation: HOUR,
             pulls: MINUTE,
             first_prune: MINUTE,
@@ -58,6 +60,7 @@ fn run(periods: Periods, limits: Limits, registry: &Registry, catalog: &Catalog)
         let walking = registry.clone();
         jobs.spawn(repeat(periods.first_walk, periods.walk, move || walk_store(walking.clone())));
     }
+    jobs.spawn(scrub(periods.first_scrub, registry.clone()));
     let raising = registry.clone();
     jobs.spawn(repeat(periods.generation, periods.generation, move || {
         let registry = raising.clone();
@@ -98,6 +101,21 @@ async fn sweep_queue(registry: Registry) {
         // The start has said so already.
         Ok(_) | Err(Error::CatalogBehind) => {}
         Err(error) => tracing::warn!(error = crate::opened::chain(&error), "garbage could not be collected"),
+    }
+}
+
+/// Reads everything back, for as long as the server runs.
+async fn scrub(first: Duration, registry: Registry) {
+    tokio::time::sleep(first).await;
+    loop {
+        let rest = match registry.scrub_step().await {
+            Ok(rest) => rest,
+            Err(error) => {
+                tracing::warn!(error = crate::opened::chain(&error), "the scrub could not go on");
+                MINUTE
+            }
+        };
+        tokio::time::sleep(rest).await;
     }
 }
 
@@ -168,6 +186,7 @@ mod tests {
         sweep: Some(SOON),
         first_walk: SOON,
         walk: SOON,
+        first_scrub: SOON,
         generation: SOON,
         pulls: SOON,
         first_prune: SOON,

@@ -71,6 +71,8 @@ fn settings(configuration: &Configuration, folder: &Path) -> Settings {
             bytes: reserve.bytes.unwrap_or(u64::MAX),
         },
         read_only: configuration.switch("read_only"),
+        scrub_period: configuration.duration("scrub.period"),
+        scrub_rate: configuration.number("scrub.rate"),
         journals: Some(folder.join("imports")),
         create_on_push: match configuration.list("repositories.create_on_push") {
             [] => CreateOnPush::Never,

@@ -35,6 +35,7 @@ struct State {
     objects: BTreeMap<BlobKey, Object>,
     quarantine: BTreeMap<BlobKey, Object>,
     marker: Option<StoreMarker>,
+    space: Option<Space>,
     /// Writers so far: an upload belongs to the last one that opened it.
     writers: u64,
 }
@@ -61,6 +62,11 @@ impl MemoryStore {
     /// A store with another limit, in bytes, for uploads that are hashed again because the closing request names another algorithm.
     pub fn with_unannounced_limit(unannounced_limit: u64) -> Self {
         Self { state: Arc::default(), unannounced_limit }
+    }
+
+    /// Says from now on that it has so much space: for tests of what must not fill a disk.
+    pub fn set_space(&self, space: Space) {
+        self.lock().space = Some(space);
     }
 
     /// Changes an object's bytes behind the store's back, as a failing disk would: for tests of what must notice.
@@ -185,7 +191,7 @@ impl BlobStore for MemoryStore {
     }
 
     async fn space(&self) -> Result<Option<Space>> {
-        Ok(None)
+        Ok(self.lock().space)
     }
 
     async fn check_writable(&self) -> Result<()> {

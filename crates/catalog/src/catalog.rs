@@ -90,6 +90,26 @@ impl Catalog {
         self.engine.write(Kind::Shrink, work).await
     }
 
+    /// A short text of the domain's own, kept under this name.
+    pub async fn note(&self, name: &'static str) -> Result<Option<String>> {
+        let sql = "SELECT value FROM meta WHERE key = $1";
+        let key = note_key(name);
+        self.engine.read(Kind::Read, move |tx| tx.row(sql, values![&key], |row| row.text(0))).await
+    }
+
+    /// Keeps such a text in place of the one before, or none. Done on a full disk too.
+    pub async fn keep_note(&self, name: &'static str, text: Option<&str>) -> Result<()> {
+        let (key, text) = (note_key(name), text.map(str::to_owned));
+        let work = move |tx: &mut Tx<'_>| match &text {
+            Some(text) => {
+                let sql = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+                tx.execute(sql, values![&key, text]).map(drop)
+            }
+            None => tx.execute("DELETE FROM meta WHERE key = $1", values![&key]).map(drop),
+        };
+        self.engine.write(Kind::Shrink, work).await
+    }
+
     /// Proves with a real commit that the catalog takes writes.
     pub async fn check_writable(&self) -> Result<()> {
         let sql = "INSERT INTO meta (key, value) VALUES ('heartbeat', '1')
@@ -105,6 +125,11 @@ impl Catalog {
     pub(crate) fn over(engine: Engine) -> Self {
         Self { engine: Arc::new(engine) }
     }
+}
+
+/// Apart from the catalog's own keys.
+fn note_key(name: &str) -> String {
+    format!("note.{name}")
 }
 
 fn meta(tx: &mut Tx<'_>, key: &str) -> crate::engine::Done<String> {

@@ -437,6 +437,16 @@ pub struct AffectedTag {
     pub manifest: Digest,
 }
 
+/// `repository:tag`, or `repository@digest` where no tag names it.
+impl std::fmt::Display for AffectedTag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.tag {
+            Some(tag) => write!(f, "{}:{tag}", self.repository),
+            None => write!(f, "{}@{}", self.repository, self.manifest),
+        }
+    }
+}
+
 /// Where the bytes are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageTotals {

@@ -23,6 +23,8 @@ const PAGE_BYTES: usize = 8 << 20;
 /// How far up from a damaged object indexes are followed, and how many manifests are remembered on the way.
 const DEPTH: usize = 32;
 const VISITED: usize = 10_000;
+/// Tags that an event names.
+const TOLD: usize = 100;
 /// Blobs that only a quarantined manifest named keep a full lease of the usual length.
 const LEASE: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
@@ -50,11 +52,12 @@ impl Catalog {
         let key = key.to_owned();
         let work = move |tx: &mut Tx<'_>| {
             let Some((digest, name, state)) = own_blob(tx, &key)? else { return Ok(false) };
+            let affects = told(tx, &name)?;
             tx.execute("UPDATE blobs SET state = 3, review_after = NULL WHERE key = $1", values![&key])?;
             if state == LIVE {
                 take_from_all(tx, digest, &stamp)?;
             }
-            let payload = json!({ "digest": name.to_string() });
+            let payload = json!({ "digest": name.to_string(), "affects": affects });
             outbox::record(tx, outbox::BLOB_QUARANTINED, None, &payload, &stamp)?;
             Ok(true)
         };
@@ -67,12 +70,13 @@ impl Catalog {
         let key = key.to_owned();
         let work = move |tx: &mut Tx<'_>| {
             let Some((digest, name, state)) = own_blob(tx, &key)? else { return Ok(false) };
+            let affects = told(tx, &name)?;
             tx.execute("DELETE FROM blobs WHERE key = $1", values![&key])?;
             if state == LIVE {
                 take_from_all(tx, digest, &stamp)?;
                 tx.execute("DELETE FROM memberships WHERE digest_id = $1", values![digest])?;
             }
-            let payload = json!({ "digest": name.to_string(), "missing": true });
+            let payload = json!({ "digest": name.to_string(), "missing": true, "affects": affects });
             outbox::record(tx, outbox::BLOB_QUARANTINED, None, &payload, &stamp)?;
             sweep::forget_digest(tx, digest)?;
             Ok(true)
@@ -115,6 +119,11 @@ impl Catalog {
         let digest = *digest;
         self.engine().read(Kind::Snapshot, move |tx| affected_tags(tx, &digest, limit)).await
     }
+}
+
+/// The tags that need this object, as an event names them.
+fn told(tx: &mut Tx<'_>, digest: &Digest) -> Done<Vec<String>> {
+    Ok(affected_tags(tx, digest, TOLD)?.iter().map(ToString::to_string).collect())
 }
 
 pub(crate) fn blob_row(row: &Row<'_>) -> Done<BlobRow> {

@@ -45,6 +45,10 @@ pub(crate) struct Counters {
     pub swept_bytes: AtomicU64,
     pub uploads_committed: AtomicU64,
     pub bytes_committed: AtomicU64,
+    pub scrubbed_blobs: AtomicU64,
+    pub scrubbed_bytes: AtomicU64,
+    pub scrub_wrong: AtomicU64,
+    pub scrub_halted: AtomicBool,
 }
 
 /// Figures for `/metrics`.
@@ -62,6 +66,14 @@ pub struct Statistics {
     pub uploads_committed: u64,
     /// Their bytes.
     pub bytes_committed: u64,
+    /// Objects that the scrub read back, since the start.
+    pub scrubbed_blobs: u64,
+    /// Their bytes.
+    pub scrubbed_bytes: u64,
+    /// Objects and manifests that it found missing or wrong, since the start.
+    pub scrub_wrong: u64,
+    /// Whether it has stopped because too much was wrong.
+    pub scrub_halted: bool,
     /// Open upload sessions, and the bytes that are durable in them; `None` when the catalog cannot be read.
     pub open_uploads: Option<(u64, u64)>,
     /// Manifests whose required targets were absent at their push; `None` when the catalog cannot be read.
@@ -172,7 +184,7 @@ impl Registry {
         Readiness {
             catalog: catalog.is_ok(),
             store: store.is_ok(),
-            space: self.room_for(0).await.unwrap_or(false),
+            space: self.has_room().await.unwrap_or(false),
             taken_over: self.serves_clients().is_ok(),
         }
     }
@@ -188,6 +200,10 @@ impl Registry {
             swept_bytes: counters.swept_bytes.load(Ordering::Relaxed),
             uploads_committed: counters.uploads_committed.load(Ordering::Relaxed),
             bytes_committed: counters.bytes_committed.load(Ordering::Relaxed),
+            scrubbed_blobs: counters.scrubbed_blobs.load(Ordering::Relaxed),
+            scrubbed_bytes: counters.scrubbed_bytes.load(Ordering::Relaxed),
+            scrub_wrong: counters.scrub_wrong.load(Ordering::Relaxed),
+            scrub_halted: counters.scrub_halted.load(Ordering::Relaxed),
             open_uploads: self.inner.catalog.open_uploads().await.ok(),
             incomplete_manifests: self.inner.catalog.incomplete_manifests().await.ok(),
             catalog: self.inner.catalog.statistics(),
@@ -297,10 +313,14 @@ impl Registry {
         }
     }
 
-    /// Whether `bytes` more still leave the reserve free, after what open uploads have declared (behaviour §6).
-    pub(crate) async fn room_for(&self, bytes: u64) -> Result<bool> {
+    /// Whether the reserve is free, after what open uploads have declared (behaviour §6).
+    pub(crate) async fn has_room(&self) -> Result<bool> {
+        self.leaves_reserve(self.inner.sessions.declared()).await
+    }
+
+    /// Whether `promised` bytes of free space can go and still leave the reserve.
+    pub(crate) async fn leaves_reserve(&self, promised: u64) -> Result<bool> {
         let Some(space) = self.inner.store.space().await? else { return Ok(true) };
-        let promised = self.inner.sessions.declared().saturating_add(bytes);
         Ok(space.available.saturating_sub(promised) >= self.inner.settings.reserve.of(space.total))
     }
 }

@@ -18,11 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Sessions {
     writers: Arc<Mutex<HashMap<UploadId, Arc<Writer>>>>,
     released: Arc<Notify>,
+    /// Counts the claims up.
+    claims: AtomicU64,
     /// Sessions whose bytes are the beginning of a whole blob that was sent in one closing request and broke off.
     whole: Mutex<HashSet<UploadId>>,
 }
 
 struct Writer {
+    /// Which claim this is.
+    number: u64,
     started: Instant,
     /// Milliseconds after `started` when bytes last came.
     last_byte: AtomicU64,
@@ -64,6 +68,7 @@ impl Sessions {
             return Err(Arc::clone(holder));
         }
         let writer = Arc::new(Writer {
+            number: self.claims.fetch_add(1, Ordering::Relaxed),
             started: Instant::now(),
             last_byte: AtomicU64::new(0),
             outstanding: AtomicU64::new(declared.unwrap_or(0)),
@@ -92,8 +97,18 @@ impl Sessions {
 
     /// Bytes that open requests have announced and not delivered.
     pub fn declared(&self) -> u64 {
+        self.outstanding(|_| true)
+    }
+
+    /// The same of this request and those that came before it: of many that begin together, those go on that fit.
+    pub fn declared_until(&self, claim: &Claim) -> u64 {
+        self.outstanding(|writer| writer.number <= claim.writer.number)
+    }
+
+    fn outstanding(&self, counts: impl Fn(&Writer) -> bool) -> u64 {
         let writers = self.writers.lock().expect("no panic happens under this lock");
-        writers.values().map(|writer| writer.outstanding.load(Ordering::Relaxed)).sum()
+        let counted = writers.values().filter(|writer| counts(writer));
+        counted.map(|writer| writer.outstanding.load(Ordering::Relaxed)).fold(0, u64::saturating_add)
     }
 
     /// Tells every writer to stop and waits until each has written its checkpoint.

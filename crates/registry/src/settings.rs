@@ -25,6 +25,10 @@ pub struct Settings {
     pub create_on_push: CreateOnPush,
     /// A folder for the journals of imports; none are written without.
     pub journals: Option<PathBuf>,
+    /// `scrub.period`: how long a pass over everything that is stored may take, and when the next begins; zero for none.
+    pub scrub_period: Duration,
+    /// `scrub.rate`: bytes a second that the scrub reads at most.
+    pub scrub_rate: u64,
     /// How long what the sweep or the quarantine took is remembered, so that a manifest which names it is refused.
     pub taken_memory: Duration,
 }
@@ -41,6 +45,8 @@ impl Default for Settings {
             read_only: false,
             create_on_push: CreateOnPush::Always,
             journals: None,
+            scrub_period: 30 * DAY,
+            scrub_rate: 64 << 20,
             taken_memory: 7 * DAY,
         }
     }

@@ -68,7 +68,7 @@ impl Registry {
     ) -> Result<UploadStatus> {
         self.permit_write(actor, Action::Push, repository).await?;
         self.may_begin(repository).await?;
-        if !self.room_for(0).await? {
+        if !self.has_room().await? {
             return Err(Error::StorageFull);
         }
         let id = UploadId::from_bytes(*uuid::Uuid::new_v4().as_bytes());
@@ -238,11 +238,11 @@ impl Registry {
 
     /// Takes the session and opens its bytes where its row says.
     async fn begin_writing(&self, row: Upload, range: Option<UploadRange>, declared: Option<u64>) -> Result<Writing> {
-        if !self.room_for(declared.unwrap_or(0)).await? {
-            return Err(Error::StorageFull);
-        }
         let busy = Error::UploadBusy { id: row.id, offset: row.offset };
         let claim = self.inner.sessions.claim(&row.id, declared).await.ok_or(busy)?;
+        if !self.leaves_reserve(self.inner.sessions.declared_until(&claim)).await? {
+            return Err(Error::StorageFull);
+        }
         // The writer before may have moved the offset on until it let go.
         let row = self.inner.catalog.upload(&row.repository, &row.id).await?.ok_or(Error::UploadUnknown(row.id))?;
         if range.is_some_and(|range| range.start != row.offset) {

@@ -2,13 +2,13 @@
 
 use futures::StreamExt;
 use larder_blobs::{BlobKey, Stored};
-use larder_catalog::model::{AffectedTag, BlobRow, BlobState};
-use larder_oci::{Algorithm, Digest};
+use larder_catalog::model::{BlobRow, BlobState};
+use larder_oci::Digest;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::orphans::Orphan;
 use crate::push::digest_of;
+use crate::read_back::Pace;
 use crate::{Actor, Error, Registry, Result};
 
 /// Rows per page.
@@ -17,8 +17,6 @@ const PAGE: usize = 100;
 const MANIFESTS: usize = 16;
 /// Tags named for each damaged object.
 const AFFECTED: usize = 1_000;
-/// More than this many missing or wrong objects, and more than one in a thousand, stop the pass: that is a wrong disk, not a wrong object.
-const TOLERATED: u64 = 100;
 /// Objects listed at once.
 const LISTED: usize = 500;
 
@@ -111,12 +109,6 @@ pub struct VerifyProgress {
     pub findings: u64,
 }
 
-/// What reading an object back says.
-enum Verdict {
-    Sound,
-    Wrong(FindingKind),
-}
-
 impl Registry {
     /// Reads every object past the page cache and every manifest, and lists what no row knows. With `repair`, what is wrong is set aside (a push of
     /// the digest heals it), what is gone is forgotten, leftovers are removed.
@@ -165,11 +157,7 @@ impl Registry {
     async fn verify_blob(&self, actor: &Actor, row: &BlobRow, pass: &mut Pass<'_>) -> Result<()> {
         pass.report.blobs += 1;
         pass.report.bytes += row.blob.size;
-        let Verdict::Wrong(kind) = self.judge(row).await else { return Ok(()) };
-        // The row may have been condemned or replaced while its object was read: then there is nothing to say.
-        if self.inner.catalog.blob_rows(row.id - 1, 1).await?.items.first() != Some(row) {
-            return Ok(());
-        }
+        let Some(kind) = self.read_back(row, &mut Pace::unbounded()).await? else { return Ok(()) };
         let finding = Finding {
             kind,
             digest: Some(row.blob.digest.to_string()),
@@ -198,39 +186,6 @@ impl Registry {
             self.inner.store.quarantine(&BlobKey::from_stored(key)).await?;
         }
         Ok(done)
-    }
-
-    /// Wrong bytes are read twice before they are called wrong: memory and cables err too.
-    async fn judge(&self, row: &BlobRow) -> Verdict {
-        match self.read_back(row).await {
-            Verdict::Wrong(FindingKind::WrongDigest) => self.read_back(row).await,
-            verdict => verdict,
-        }
-    }
-
-    async fn read_back(&self, row: &BlobRow) -> Verdict {
-        let key = BlobKey::from_stored(row.blob.key.clone());
-        let object = match self.inner.store.open(&key, row.blob.size).await {
-            Ok(object) => object,
-            Err(larder_blobs::Error::Absent(_)) => return Verdict::Wrong(FindingKind::Missing),
-            Err(larder_blobs::Error::WrongLength { .. }) => return Verdict::Wrong(FindingKind::WrongLength),
-            Err(error) => {
-                tracing::warn!(%key, %error, "an object could not be opened");
-                return Verdict::Wrong(FindingKind::Unreadable);
-            }
-        };
-        let mut hash = RunningHash::new(row.blob.digest.algorithm());
-        let mut stream = object.read_medium();
-        while let Some(piece) = stream.next().await {
-            match piece {
-                Ok(bytes) => hash = hash.update_off_runtime(bytes).await,
-                Err(error) => {
-                    tracing::warn!(%key, %error, "an object could not be read");
-                    return Verdict::Wrong(FindingKind::Unreadable);
-                }
-            }
-        }
-        if hash.finish() == row.blob.digest { Verdict::Sound } else { Verdict::Wrong(FindingKind::WrongDigest) }
     }
 
     async fn verify_manifests(&self, actor: &Actor, pass: &mut Pass<'_>) -> Result<()> {
@@ -295,15 +250,13 @@ impl Registry {
 
     pub(crate) async fn affected(&self, digest: &Digest) -> Result<Vec<String>> {
         let affected = self.inner.catalog.affected_tags(digest, AFFECTED).await?;
-        Ok(affected.iter().map(spelt).collect())
+        Ok(affected.iter().map(ToString::to_string).collect())
     }
 }
 
-fn spelt(affected: &AffectedTag) -> String {
-    match &affected.tag {
-        Some(tag) => format!("{}:{tag}", affected.repository),
-        None => format!("{}@{}", affected.repository, affected.manifest),
-    }
+/// More than a hundred missing or wrong objects, and more than one in a thousand: that is a wrong disk, not a wrong object (behaviour §6).
+pub(crate) fn is_too_much(bad: u64, looked_at: u64) -> bool {
+    bad > 100 && bad > looked_at / 1_000
 }
 
 impl Finding {
@@ -323,7 +276,7 @@ impl Pass<'_> {
         self.report.findings.push(finding);
         let bad = self.report.findings.iter().filter(|finding| finding.kind.is_damage()).count() as u64;
         let looked_at = self.report.blobs + self.report.manifests;
-        if !self.options.force && bad > TOLERATED && bad > looked_at / 1_000 {
+        if !self.options.force && is_too_much(bad, looked_at) {
             return Err(Error::TooMuchWrong { bad, looked_at });
         }
         Ok(())
@@ -342,39 +295,5 @@ impl Pass<'_> {
             manifests: self.report.manifests,
             findings: self.report.findings.len() as u64,
         });
-    }
-}
-
-/// A hash that is fed on blocking threads.
-enum RunningHash {
-    Sha256(Box<Sha256>),
-    Sha512(Box<Sha512>),
-}
-
-impl RunningHash {
-    fn new(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Sha256 => Self::Sha256(Box::default()),
-            Algorithm::Sha512 => Self::Sha512(Box::default()),
-        }
-    }
-
-    async fn update_off_runtime(mut self, bytes: bytes::Bytes) -> Self {
-        let fed = tokio::task::spawn_blocking(move || {
-            match &mut self {
-                Self::Sha256(hash) => hash.update(&bytes),
-                Self::Sha512(hash) => hash.update(&bytes),
-            }
-            self
-        });
-        fed.await.expect("hashing does not panic")
-    }
-
-    fn finish(self) -> Digest {
-        let digest = match self {
-            Self::Sha256(hash) => Digest::new(Algorithm::Sha256, &hash.finalize()),
-            Self::Sha512(hash) => Digest::new(Algorithm::Sha512, &hash.finalize()),
-        };
-        digest.expect("a hash has its algorithm's length")
     }
 }

@@ -134,6 +134,9 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
     counter("swept_bytes", "Bytes that the sweep removed", statistics.swept_bytes);
     counter("blobs_committed", "Blobs taken", statistics.uploads_committed);
     counter("blob_bytes_committed", "Bytes of blobs taken", statistics.bytes_committed);
+    counter("scrubbed_blobs", "Objects that the scrub read back", statistics.scrubbed_blobs);
+    counter("scrubbed_bytes", "Bytes that the scrub read back", statistics.scrubbed_bytes);
+    counter("scrub_wrong", "Objects and manifests that the scrub found missing or wrong", statistics.scrub_wrong);
     let catalog = &statistics.catalog;
     counter("catalog_commits", "Commits of write transactions", catalog.commits);
     counter("catalog_units", "Units of work that were committed", catalog.units);
@@ -150,6 +153,8 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
     gauge(&mut registry, "catalog_wal_bytes", "Length of the write-ahead log", catalog.wal_bytes);
     let spent = u64::from(catalog.reserve_spent);
     gauge(&mut registry, "catalog_reserve_spent", "Whether the catalog's reserve of disk space is spent", spent);
+    let halted = u64::from(statistics.scrub_halted);
+    gauge(&mut registry, "scrub_halted", "Whether the scrub has stopped because too much was wrong", halted);
     gauge(&mut registry, "upload_writers", "Requests writing to an upload session", statistics.open_writers);
     if let Some((sessions, bytes)) = statistics.open_uploads {
         gauge(&mut registry, "upload_sessions", "Open upload sessions", sessions);

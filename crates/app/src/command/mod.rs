@@ -97,6 +97,8 @@ pub enum Command {
     Audit(audit::AuditArgs),
     /// Collect garbage now and report; the server also does it by itself
     Sweep(upkeep::SweepArgs),
+    /// Show how the server's reading back of everything stands, or begin a pass
+    Scrub(upkeep::ScrubArgs),
     /// Read everything back: rows against bytes, hashes against names
     Verify(upkeep::VerifyArgs),
     /// Show where the bytes are
@@ -173,6 +175,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Trust(command) => trust::run(command, context).await,
         Command::Audit(args) => audit::run(args, context).await,
         Command::Sweep(args) => upkeep::sweep(args, context).await,
+        Command::Scrub(args) => upkeep::scrub(args, context).await,
         Command::Verify(args) => upkeep::verify(args, context).await,
         Command::Usage(args) => upkeep::usage(args, context).await,
         Command::Import(command) => import::run(command, context).await,

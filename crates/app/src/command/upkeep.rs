@@ -1,8 +1,9 @@
-//! `larder sweep`, `verify` and `usage`: looking after what is stored.
+//! `larder sweep`, `scrub`, `verify` and `usage`: looking after what is stored.
 
 use std::time::Duration;
 
 use clap::Args;
+use http::Method;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -25,6 +26,20 @@ pub struct SweepArgs {
 /// Options of `usage`.
 #[derive(Args, Debug)]
 pub struct UsageArgs {
+    /// Where
+    #[command(flatten)]
+    pub data: DataArg,
+}
+
+/// Options of `scrub`.
+#[derive(Args, Debug)]
+pub struct ScrubArgs {
+    /// Begin a pass now, as fast as `scrub.rate` allows, unless one is under way
+    #[arg(long)]
+    pub now: bool,
+    /// Go on with a pass that stopped because too much was wrong: what is wrong is set aside
+    #[arg(long)]
+    pub force: bool,
     /// Where
     #[command(flatten)]
     pub data: DataArg,
@@ -126,6 +141,48 @@ pub async fn usage(args: UsageArgs, context: &Context) -> Result {
     };
     let outcome = outcome.await;
     super::closing(outcome, api).await
+}
+
+/// Runs `larder scrub`. Exit code 1 when the pass found something wrong.
+pub async fn scrub(args: ScrubArgs, context: &Context) -> Result {
+    let api = Target::choose(&args.data, context)?.open().await?;
+    let outcome = async {
+        let state: Value = if args.now || args.force {
+            api.send(Method::POST, "/api/v1/scrub", &json!({ "force": args.force })).await.map_err(owner_only)?
+        } else {
+            api.get("/api/v1/scrub").await.map_err(owner_only)?
+        };
+        context.emit(&state, |out| {
+            if args.now || args.force {
+                writeln!(out, "Asked for: a server on this data folder begins within a minute.")?;
+            }
+            writeln!(out, "{}", scrubbed(&state))
+        })?;
+        if state["wrong"] == 0 && state["halted"] == false { Ok(()) } else { Err(Failure::reported(Exit::Failed)) }
+    };
+    let outcome = outcome.await;
+    super::closing(outcome, api).await
+}
+
+fn scrubbed(state: &Value) -> String {
+    let size = |value: &Value| rounded_size(value.as_u64().unwrap_or(0));
+    let Some(began) = state["began_at"].as_str() else {
+        return "Nothing was read back yet: the server does it in the background.".to_owned();
+    };
+    let stands = match (state["halted"] == true, state["ended_at"].as_str()) {
+        (true, _) => "stopped, because so many wrong objects are a wrong disk (`--force` goes on)".to_owned(),
+        (false, Some(ended)) => format!("ended {ended}"),
+        (false, None) => "is under way".to_owned(),
+    };
+    format!(
+        "The pass of {began} {stands}: {} of {} in {} blobs and {} manifests read; {} wrong and set aside, {} unreadable.",
+        size(&state["read"]["bytes"]),
+        size(&state["bytes_in_all"]),
+        state["read"]["count"],
+        state["manifests"],
+        state["wrong"],
+        state["unreadable"],
+    )
 }
 
 /// Runs `larder verify`. Exit code 1 when something that was acknowledged is missing or wrong.

@@ -112,6 +112,8 @@ pub const KEYS: &[Key] = &[
     of("push.sparse", Kind::Choice(&["accept", "warn", "refuse"]), "warn", "A manifest that names blobs or manifests which the repository lacks: taken, taken with a `Warning`, or refused."),
     of("registry2.stand_in", Kind::Switch, "false", "Stand in for `registry:2`, as the image does: the data folder is `/var/lib/registry`, the address is `0.0.0.0:5000`, and `/etc/docker/registry/config.yml` is read when present. These rank below the environment."),
     of("repositories.create_on_push", Kind::Patterns, "**", "Where a push makes a repository that is not there: everywhere, under these patterns, or nowhere (an empty list)."),
+    of("scrub.period", Kind::Duration(0, YEARS), "30d", "Everything that is stored is read back in the background and compared with its digest, once in this time; `0s` never, unless `larder scrub --now` asks."),
+    of("scrub.rate", Kind::Size(64 << 10, 1 << 40), "64MiB", "Bytes a second that this reads at most. It reads more slowly when a slower pass fits into its period."),
     of("storage.reserve", Kind::Reserve, "2%, 5GiB", "Free space that uploads must leave. Below it a push is answered with 507; pulls, deletes and tag moves go on."),
     of("sweep.every", Kind::Duration(1, DAY), "1m", "How often the background sweep looks for due work."),
     of("sweep.background", Kind::Switch, "true", "Collect garbage in the background. `larder sweep` works either way."),

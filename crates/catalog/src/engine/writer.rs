@@ -101,9 +101,11 @@ impl Writer {
         if let Some(message) = self.health.fatal() {
             return self.refuse(units.drain(..), &Error::Fatal(message));
         }
+        let mut reserved = self.has_unspent_reserve();
         if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
             let error = self.judge(Fault::Sqlite(error));
-            return self.refuse(units.drain(..), &error);
+            let failed = units.drain(..).collect();
+            return self.refuse_or_repeat(failed, &error, reserved, units);
         }
         let mut done: Vec<Box<dyn Unit>> = Vec::with_capacity(units.len());
         while let Some(mut unit) = units.pop_front() {
@@ -117,24 +119,28 @@ impl Writer {
             match self.savepoint(unit.as_mut()) {
                 Ok(()) => done.push(unit),
                 Err(error) => {
-                    self.refuse([unit], &error);
                     // SQLite may have rolled the whole transaction back (a full disk, a broken one).
                     if self.connection.is_autocommit() || matches!(error, Error::Fatal(_)) {
                         self.roll_back();
-                        return self.refuse(done, &error);
+                        done.push(unit);
+                        return self.refuse_or_repeat(done, &error, reserved, units);
                     }
+                    self.refuse_or_repeat(vec![unit], &error, reserved, units);
+                    reserved &= self.has_unspent_reserve();
                 }
             }
         }
-        self.commit(done);
+        if let Err((done, error)) = self.commit(done) {
+            self.refuse_or_repeat(done, &error, reserved, units);
+        }
     }
 
-    fn commit(&mut self, done: Vec<Box<dyn Unit>>) {
+    fn commit(&mut self, done: Vec<Box<dyn Unit>>) -> std::result::Result<(), (Vec<Box<dyn Unit>>, Error)> {
         let begun = Instant::now();
         if let Err(error) = self.connection.execute_batch("COMMIT") {
             let error = self.judge(Fault::Sqlite(error));
             self.roll_back();
-            return self.refuse(done, &error);
+            return Err((done, error));
         }
         let took = begun.elapsed();
         self.gather = if done.len() > 1 { took / 10 } else { Duration::ZERO };
@@ -142,6 +148,7 @@ impl Writer {
         for unit in done {
             unit.answer(Ok(()));
         }
+        Ok(())
     }
 
     /// Runs one unit; what it did stays in the group's transaction, or is gone.
@@ -178,6 +185,27 @@ impl Writer {
             self.health.failed(1);
             unit.answer(Err(error.clone()));
         }
+    }
+
+    /// Refuses what failed. The fault that released the reserve made room for what may use it, so that is put before `units` again.
+    fn refuse_or_repeat(
+        &self,
+        failed: Vec<Box<dyn Unit>>,
+        error: &Error,
+        reserved: bool,
+        units: &mut VecDeque<Box<dyn Unit>>,
+    ) {
+        let released = reserved && !self.has_unspent_reserve();
+        let (again, refused): (Vec<_>, Vec<_>) =
+            failed.into_iter().partition(|unit| released && unit.kind() == Kind::Shrink);
+        self.refuse(refused, error);
+        for unit in again.into_iter().rev() {
+            units.push_front(unit);
+        }
+    }
+
+    fn has_unspent_reserve(&self) -> bool {
+        self.ballast.as_ref().is_some_and(|ballast| !ballast.is_spent())
     }
 
     /// What a fault means for the process: a full disk spends the reserve, a broken one ends it.

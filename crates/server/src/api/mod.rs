@@ -199,6 +199,8 @@ async fn about_the_rest(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::Document, Method::GET | Method::HEAD) => Ok(openapi::show()),
         (Route::Version, Method::GET | Method::HEAD) => Ok(upkeep::version(&call)),
         (Route::Usage, Method::GET | Method::HEAD) => upkeep::usage(call).await,
+        (Route::Scrub, Method::GET | Method::HEAD) => upkeep::scrub(call).await,
+        (Route::Scrub, Method::POST) => upkeep::request_scrub(call, body).await,
         (Route::Sweep, Method::POST) => upkeep::sweep(call).await,
         (Route::Verify, Method::POST) => upkeep::verify(call, body).await,
         (Route::ImportRegistry2, Method::POST) => imports::registry2(call, body).await,

@@ -97,6 +97,8 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         audit::list,
         upkeep::version,
         upkeep::usage,
+        upkeep::scrub,
+        upkeep::request_scrub,
         upkeep::sweep,
         upkeep::verify,
         imports::registry2,

@@ -20,6 +20,8 @@ pub(super) enum Route {
     Version,
     /// `/api/v1/usage`
     Usage,
+    /// `/api/v1/scrub`
+    Scrub,
     /// `/api/v1/sweep`
     Sweep,
     /// `/api/v1/verify`
@@ -92,6 +94,7 @@ impl Route {
             ["openapi.json"] => Ok(Self::Document),
             ["v1", "version"] => Ok(Self::Version),
             ["v1", "usage"] => Ok(Self::Usage),
+            ["v1", "scrub"] => Ok(Self::Scrub),
             ["v1", "sweep"] => Ok(Self::Sweep),
             ["v1", "verify"] => Ok(Self::Verify),
             ["v1", "imports", "registry2"] => Ok(Self::ImportRegistry2),
@@ -146,7 +149,8 @@ impl Route {
             | Self::Invitation(_)
             | Self::Invitations
             | Self::Exchange => "POST",
-            Self::Repositories
+            Self::Scrub
+            | Self::Repositories
             | Self::Users
             | Self::Groups
             | Self::Robots

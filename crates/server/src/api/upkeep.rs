@@ -1,4 +1,4 @@
-//! Looking after the server: version, usage, sweep, verify. The last three are for whoever owns the data folder.
+//! Looking after the server: version, usage, scrub, sweep, verify. All but the first are for whoever owns the data folder.
 //!
 //! A sweep and a verification may take hours, so they answer with JSON lines: `{"progress": …}` now and then, and one `{"report": …}` or
 //! `{"problem": …}` at the end.
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::stream;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use larder_registry::{Error, Usage, VerifyOptions};
+use larder_registry::{Error, Scrub, Usage, VerifyOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -115,6 +115,60 @@ pub(super) struct VerifyRequest {
     adopt: bool,
 }
 
+/// The reading back of everything in the background, and how it stands.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ScrubReport {
+    /// Whether a pass is under way.
+    under_way: bool,
+    /// When the pass began.
+    #[schema(format = DateTime)]
+    began_at: Option<String>,
+    /// When it ended.
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
+    /// When a pass last came to its end.
+    #[schema(format = DateTime)]
+    last_ended_at: Option<String>,
+    /// Objects read in this pass, and their bytes.
+    read: Counted,
+    /// Bytes that the pass had before it.
+    bytes_in_all: u64,
+    /// Manifests read in this pass.
+    manifests: u64,
+    /// Objects and manifests that were missing or wrong, and were set aside.
+    wrong: u64,
+    /// Objects that could not be read; they stay.
+    unreadable: u64,
+    /// So much was wrong that the pass has stopped.
+    halted: bool,
+}
+
+impl From<Scrub> for ScrubReport {
+    fn from(scrub: Scrub) -> Self {
+        let text = |at: Option<jiff::Timestamp>| at.map(|at| at.to_string());
+        Self {
+            under_way: scrub.is_under_way(),
+            began_at: text(scrub.began_at),
+            ended_at: text(scrub.ended_at),
+            last_ended_at: text(scrub.last_ended_at),
+            read: Counted { count: scrub.blobs, bytes: scrub.bytes },
+            bytes_in_all: scrub.bytes_in_all,
+            manifests: scrub.manifests,
+            wrong: scrub.wrong,
+            unreadable: scrub.unreadable,
+            halted: scrub.halted,
+        }
+    }
+}
+
+/// What to ask of the scrub.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ScrubRequest {
+    /// Go on however much is wrong.
+    force: bool,
+}
+
 impl From<Usage> for UsageReport {
     fn from(usage: Usage) -> Self {
         Self {
@@ -149,6 +203,32 @@ pub(super) fn version(call: &Call<'_>) -> Response {
 pub(super) async fn usage(call: Call<'_>) -> Result<Response> {
     let usage = call.registry.usage(&call.actor).await?;
     Ok(ok(&UsageReport::from(usage)))
+}
+
+/// How the reading back of everything stands.
+#[utoipa::path(
+    get,
+    path = "/api/v1/scrub",
+    tag = "upkeep",
+    responses((status = 200, body = ScrubReport), (status = "default", response = super::openapi::ProblemAnswer)),
+)]
+pub(super) async fn scrub(call: Call<'_>) -> Result<Response> {
+    let scrub = call.registry.scrub(&call.actor).await?;
+    Ok(ok(&ScrubReport::from(scrub)))
+}
+
+/// Asks for a pass over everything now; it begins within a minute. With `force` a pass that stopped because too much was wrong goes on.
+#[utoipa::path(
+    post,
+    path = "/api/v1/scrub",
+    tag = "upkeep",
+    request_body = ScrubRequest,
+    responses((status = 200, body = ScrubReport), (status = "default", response = super::openapi::ProblemAnswer)),
+)]
+pub(super) async fn request_scrub(call: Call<'_>, body: Body) -> Result<Response> {
+    let ScrubRequest { force } = input::json(&call, body).await?;
+    let scrub = call.registry.request_scrub(&call.actor, force).await?;
+    Ok(ok(&ScrubReport::from(scrub)))
 }
 
 /// Collects garbage now. JSON lines: progress, then a report or a problem.

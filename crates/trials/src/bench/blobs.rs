@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Sink, Write};
+use std::net::{TcpListener, TcpStream};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use larder_oci::Digest;
+use rustix::fs::Advice;
 use sha2::Digest as _;
 
 use super::peers::Peer;
@@ -16,6 +19,12 @@ use crate::harness::{During, Failure, Outcome};
 use crate::raw::content::{Content, of_hash};
 use crate::raw::registry::location;
 use crate::raw::{Client, Connection, Payload};
+
+/// Rows that others are compared with.
+pub const HASH_ALONE: &str = "SHA-256 alone, CPU-s/GiB";
+pub const RECEIVE_ALONE: &str = "receive and write alone, CPU-s/GiB";
+/// How often a program that only receives and writes starts write-back, as Larder does.
+const WRITE_BACK: u64 = 8 * MIB;
 
 const GIB: f64 = (1u64 << 30) as f64;
 const CONNECTIONS: [usize; 3] = [1, 4, 16];
@@ -30,8 +39,11 @@ struct Sample {
 }
 
 pub fn measure(bench: &mut Bench<'_>, round: usize) -> Outcome {
-    if bench.wants("SHA-256") {
+    if bench.wants(HASH_ALONE) {
         hash_alone(bench, round)?;
+    }
+    if bench.wants(RECEIVE_ALONE) {
+        receive_alone(bench, round)?;
     }
     for connections in CONNECTIONS {
         if bench.wants("push") || bench.wants("pull") {
@@ -57,8 +69,43 @@ fn hash_alone(bench: &mut Bench<'_>, round: usize) -> Outcome {
     let cost = (own_cpu()? - begun) / ((times * 64 * MIB) as f64 / GIB);
     // The digest is used, so that the work cannot be left out.
     std::hint::black_box(hash.finalize());
-    bench.sheet.note("SHA-256 alone, CPU-s/GiB", Less, "SHA-256", cost);
+    bench.sheet.note(HASH_ALONE, Less, "limit", cost);
     Ok(())
+}
+
+/// The kernel's own part of every push: a thread that reads a connection, writes a file and syncs it, and does nothing else.
+fn receive_alone(bench: &mut Bench<'_>, round: usize) -> Outcome {
+    let sample = sample(bench, "received", 5_000 + round as u64, bench.scale.volume)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let path = bench.scratch.join("received");
+    let cost = std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| receive(&listener, &path));
+        let mut connection = TcpStream::connect(address)?;
+        std::io::copy(&mut File::open(&sample.path)?, &mut connection)?;
+        drop(connection);
+        receiver.join().map_err(|_| Failure::new("the receiver panicked"))?
+    })?;
+    bench.sheet.note(RECEIVE_ALONE, Less, "limit", cost / (sample.size as f64 / GIB));
+    std::fs::remove_file(&path)?;
+    Ok(std::fs::remove_file(&sample.path)?)
+}
+
+/// CPU seconds of receiving one connection into a file.
+fn receive(listener: &TcpListener, path: &Path) -> Outcome<f64> {
+    let (mut connection, _) = listener.accept()?;
+    let (mut file, mut piece, begun) = (File::create(path)?, vec![0; PIECE], own_cpu()?);
+    let (mut at, mut started) = (0, 0);
+    while let read @ 1.. = connection.read(&mut piece)? {
+        file.write_all(&piece[..read])?;
+        at += read as u64;
+        if at - started >= WRITE_BACK {
+            rustix::fs::fadvise(&file, started, NonZeroU64::new(at - started), Advice::DontNeed)?;
+            started = at;
+        }
+    }
+    file.sync_data()?;
+    Ok(own_cpu()? - begun)
 }
 
 fn push_and_pull(bench: &mut Bench<'_>, round: usize, connections: usize) -> Outcome {
@@ -75,7 +122,7 @@ fn push_and_pull(bench: &mut Bench<'_>, round: usize, connections: usize) -> Out
         if peer.is_registry() {
             let row = format!("push, {connections} connections");
             timed(bench, &row, peer.name(), &process, |process| push_all(process, &samples))?;
-            check(&process, &samples[0])?;
+            samples.iter().try_for_each(|sample| check(&process, sample))?;
         }
         let row = format!("pull, {connections} connections");
         timed(bench, &row, peer.name(), &process, |process| pull_all(process, &samples, &paths))?;
@@ -138,7 +185,7 @@ fn pull_all(process: &Process, samples: &[Sample], paths: &[String]) -> Outcome 
     })
 }
 
-/// What was pushed comes back with the right digest; not part of any time.
+/// What was pushed comes back with the right digest, and is in the page cache; not part of any time.
 fn check(process: &Process, sample: &Sample) -> Outcome {
     let (status, digest, size) = process.client().blob("bench", &sample.digest)?;
     if (status, digest, size) == (200, sample.digest, sample.size) {

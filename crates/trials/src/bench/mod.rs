@@ -8,6 +8,7 @@ mod blobs;
 mod metadata;
 pub(crate) mod peers;
 mod process;
+mod reach;
 mod sheet;
 
 use std::io::Write;
@@ -124,18 +125,22 @@ pub fn run(options: &Options) -> Outcome<ExitCode> {
     };
     let measured = rounds(&mut bench, &mut out);
     let columns: Vec<&str> = bench.peers.iter().map(|peer| peer.name()).collect();
-    let (table, rows) = (bench.sheet.markdown(&columns), bench.sheet.rows());
+    let reached = reach::reached(&bench.sheet);
+    let table = format!("{}\n{}", bench.sheet.markdown(&columns), reach::markdown(&reached));
+    let rows = bench.sheet.rows();
     writeln!(out, "\n{table}")?;
     if let Err(failure) = measured {
         // What was measured before is worth reading all the same.
         writeln!(out, "{failure}\n\n{rows} passed, 1 failed")?;
         return Ok(ExitCode::FAILURE);
     }
-    writeln!(out, "{rows} passed, 0 failed")?;
+    // Small data and one round show that everything runs; only the whole form is held to the limits.
+    let missed = if options.short { 0 } else { reached.iter().filter(|row| !row.holds()).count() };
+    writeln!(out, "{rows} passed, {missed} failed")?;
     if let Some(file) = &options.markdown {
         std::fs::write(file, table)?;
     }
-    Ok(if rows > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if rows > 0 && missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn rounds(bench: &mut Bench<'_>, out: &mut impl Write) -> Outcome {

@@ -36,6 +36,11 @@ impl Sheet {
         self.rows[index].samples.entry(server.to_owned()).or_default().push(value);
     }
 
+    /// The median of what was noted.
+    pub fn median(&self, row: &str, server: &str) -> Option<f64> {
+        self.rows.iter().find(|known| known.name == row)?.median(server)
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows.len()
