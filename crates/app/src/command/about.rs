@@ -37,8 +37,16 @@ pub fn version(context: &Context) -> Result {
 pub fn completions(args: &CompletionsArgs, context: &Context) -> Result {
     // Into memory first: the generator panics when the reader went away.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut CommandLine::command(), "larder", &mut script);
+    clap_complete::generate(args.shell, &mut shown(), "larder", &mut script);
     Ok(context.stdout().write_all(&script)?)
+}
+
+/// The command line without hidden commands, which shells would offer too.
+fn shown() -> clap::Command {
+    let whole = CommandLine::command();
+    let shown = whole.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()).cloned();
+    let shown = clap::Command::new("larder").args(whole.get_arguments().cloned()).subcommands(shown);
+    shown.version(env!("CARGO_PKG_VERSION"))
 }
 
 /// `larder markdown-help`: `docs/reference/cli.md`.
