@@ -127,6 +127,12 @@ impl FromStr for AddressRange {
 mod tests {
     use super::*;
 
+    /// Behaviour §2: a peer is given a minute without a byte.
+    #[test]
+    fn a_stalled_peer_is_dropped_after_a_minute() {
+        assert_eq!(Limits::default().stall_timeout, Duration::from_secs(60));
+    }
+
     #[test]
     fn a_range_holds_its_addresses_and_no_others() {
         let range: AddressRange = "10.1.0.0/16".parse().expect("it is a range");

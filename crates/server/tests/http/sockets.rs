@@ -489,3 +489,43 @@ async fn figures_can_have_a_door_of_their_own() {
     drain.hasten();
     task.await.expect("no panic");
 }
+
+/// What a client of HTTP/2 may send before it is asked for more, as it reads it off the wire (performance §1).
+#[tokio::test]
+async fn the_windows_of_http2_are_wide_enough_for_a_long_line() {
+    let serving = serve(Config::default()).await;
+    let mut stream = serving.connect().await;
+    // The preface and empty settings.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("it is taken");
+    let (mut stream_window, mut connection_window) = (None, None);
+    while stream_window.is_none() || connection_window.is_none() {
+        let (kind, payload) = frame(&mut stream).await;
+        match kind {
+            // SETTINGS: of its pairs of 2 and 4 bytes, SETTINGS_INITIAL_WINDOW_SIZE is number 4.
+            4 => {
+                stream_window =
+                    stream_window.or(payload.chunks(6).find(|pair| pair[..2] == [0, 4]).map(|pair| number(&pair[2..])))
+            }
+            // WINDOW_UPDATE, and every connection begins with 65535 bytes.
+            8 => connection_window = Some(65_535 + number(&payload)),
+            _ => {}
+        }
+    }
+    assert_eq!(stream_window, Some(4 << 20));
+    assert_eq!(connection_window, Some(16 << 20));
+}
+
+/// Reads one frame of HTTP/2; answers its type and its payload. Both windows come on stream 0.
+async fn frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 9];
+    let read = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut head));
+    read.await.expect("a frame comes").expect("the connection stays");
+    assert_eq!(head[5..], [0; 4], "a frame of the connection");
+    let mut payload = vec![0; number(&head[..3]) as usize];
+    stream.read_exact(&mut payload).await.expect("it is whole");
+    (head[3], payload)
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
