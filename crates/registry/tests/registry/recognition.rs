@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use larder_blobs::memory::MemoryStore;
 use larder_blobs::{BlobStore, StoreMarker};
 use larder_catalog::Catalog;
-use larder_registry::{Actor, Error, Registry, SystemClock, VerifyOptions, testing};
+use larder_registry::{Actor, Error, Registry, Rights, SystemClock, UploadBody, VerifyOptions, testing};
 
-use crate::driver::Driver;
+use crate::driver::{name, sha256};
 
 async fn open(store: &Arc<dyn BlobStore>, catalog: &Catalog) -> Result<Registry, Error> {
     Registry::open(testing::settings(), Arc::clone(store), catalog.clone(), Arc::new(SystemClock)).await
@@ -23,9 +24,19 @@ async fn strangers_do_not_start() {
     let stranger = Catalog::open_memory().await.expect("another catalog");
     assert!(matches!(open(&store, &stranger).await, Err(Error::StrangeStore(_))));
 
-    let driver = Driver::new().await;
-    driver.push_blob("team/model", b"weights").await;
-    driver.store.set_marker(&StoreMarker { store_id: "another".to_owned(), generation: 1 }).await.expect("a marker");
+    let known = store.marker().await.expect("a marker").expect("set at the first start");
+    let another = StoreMarker { store_id: "another".to_owned(), ..known.clone() };
+    store.set_marker(&another).await.expect("the disk of another catalog is mounted");
+    assert!(matches!(open(&store, &catalog).await, Err(Error::StrangeStore(_))));
+    assert_eq!(store.marker().await.expect("a marker"), Some(another), "whoever is refused leaves no trace");
+    store.set_marker(&known).await.expect("its own disk is back");
+    let registry = open(&store, &catalog).await.expect("they know each other");
+
+    let actor = Actor::anonymous(Rights::Everything);
+    let body = UploadBody::of(Bytes::from_static(b"weights"));
+    registry.push_blob(&actor, &name("team/model"), &sha256(b"weights"), body).await.expect("a push");
+    let unmounted: Arc<dyn BlobStore> = Arc::new(MemoryStore::default());
+    assert!(matches!(open(&unmounted, &catalog).await, Err(Error::StrangeStore(_))));
 }
 
 /// Invariant 14: yesterday's catalog serves, and nothing is taken for garbage until a person says so.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
+use larder_blobs::memory::MemoryStore;
 use larder_blobs::{BlobKey, BlobStore, Stored};
-use larder_registry::{Actor, FindingKind, Settings, Sparse, VerifyOptions, VerifyReport, testing};
+use larder_registry::{Actor, FindingKind, Mount, Settings, Sparse, VerifyOptions, VerifyReport, testing};
 
-use crate::driver::{Driver, image, sha256};
+use crate::driver::{Driver, image, name, sha256};
 
 async fn key_of(store: &Arc<dyn BlobStore>, digest: &larder_oci::Digest) -> BlobKey {
     let mut listed = store.list().await.expect("a list");
@@ -75,4 +76,33 @@ async fn leftovers_are_listed_and_removed_but_are_no_damage() {
     assert!(report.is_sound());
     assert_eq!(driver.sweep().await.orphans_removed, 1);
     assert_eq!(driver.objects().await, 0);
+}
+
+/// Behaviour §2: a mount promises that the bytes are here, so it looks. A client that gets a session instead sends them, and that heals both.
+#[tokio::test]
+async fn what_is_lost_or_cut_is_not_mounted_but_asked_for() {
+    for lost in [true, false] {
+        for named in [true, false] {
+            let memory = MemoryStore::default();
+            let driver = Driver::over(testing::settings(), Arc::new(memory.clone())).await;
+            let digest = driver.push_blob("team/model", b"weights").await;
+            let key = key_of(&driver.store, &digest).await;
+            if lost {
+                driver.store.remove(&key).await.expect("the disk loses it");
+            } else {
+                memory.damage(&key, |bytes| bytes.truncate(3));
+            }
+            let (source, target) = (name("team/model"), name("team/copy"));
+            let mount = async || {
+                let from = named.then_some(&source);
+                driver.registry.mount(&driver.actor, &target, &digest, from).await.expect("an answer")
+            };
+            assert!(matches!(mount().await, Mount::Upload(_)), "lost: {lost}, named: {named}");
+            assert!(!driver.has_blob("team/copy", &digest).await, "it is no member");
+            assert!(driver.registry.statistics().await.damaged_reads > 0, "it is counted as damage");
+            driver.push_blob("team/other", b"weights").await;
+            assert_eq!(mount().await, Mount::Mounted(digest), "a push of the digest heals it");
+            assert_eq!(driver.read_blob("team/copy", &digest).await.expect("it is read"), b"weights");
+        }
+    }
 }
