@@ -44,12 +44,12 @@ async fn without_descriptors_it_waits_for_one_and_goes_on() {
     let idle = descriptors(&served);
     let address = served.url().trim_start_matches("http://");
     let held: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).expect("the kernel takes it")).collect();
-    until("all descriptors are taken", || descriptors(&served) == 128);
+    until("all descriptors are taken", || descriptors(&served) >= 128);
     let before = worked(&served);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let spent = worked(&served) - before;
     assert!(spent < 40, "{spent} hundredths of a second in two seconds of nothing to do");
-    assert_eq!(descriptors(&served), 128, "those who wait still do");
+    assert!(descriptors(&served) >= 128, "those who wait still do");
     drop(held);
     until("the descriptors are free again", || descriptors(&served) <= idle + 2);
     push(served.url(), "ml-model", "1.0").await;

@@ -133,5 +133,6 @@ fn make_first(database: &Path) {
          INSERT INTO meta VALUES ('store_id', 'of-old'), ('generation', '7');
          INSERT INTO repositories (name, created_at) VALUES ('team/of-old', 0);"
     );
+    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").expect("it is new");
     connection.execute_batch(step).and_then(|()| connection.execute_batch(&rest)).expect("it is made");
 }
