@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{LazyLock, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
 use larder_oci::Actions;
@@ -417,6 +418,30 @@ async fn the_reserve_is_released_when_the_disk_is_full_and_taken_back_after() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(reserve.exists() && !catalog.statistics().reserve_spent);
+}
+
+/// Behaviour §6: who finds the disk full first and may use the reserve is served from it, not refused.
+#[tokio::test]
+async fn what_may_use_the_reserve_is_not_refused_by_the_fault_that_releases_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("catalog.db");
+    let options = Options { ballast: 1 << 20, ..options() };
+    let catalog = Catalog::open_sqlite(&path, &options).await.expect("a catalog opens");
+    let tries = Arc::new(AtomicU64::new(0));
+    let work = {
+        let tries = Arc::clone(&tries);
+        move |_: &mut Tx<'_>| match tries.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(Fault::Error(Error::Full)),
+            _ => Ok(()),
+        }
+    };
+    catalog.engine().write(Kind::Shrink, work.clone()).await.expect("served from the reserve");
+    assert!(catalog.statistics().reserve_spent);
+    assert_eq!(tries.load(Ordering::SeqCst), 2);
+    tries.store(0, Ordering::SeqCst);
+    let again = catalog.engine().write(Kind::Shrink, work).await;
+    assert!(matches!(again, Err(Error::Full)), "a spent reserve gives nothing more: {again:?}");
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
 }
 
 /// A folder of this test's own on a small file system; `None` where this process only waits for the one that has it.
