@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -256,8 +256,8 @@ impl Collector {
         if let Some(folder) = journal {
             std::fs::create_dir_all(folder)?;
             prune(folder)?;
-            let path = folder.join(format!("registry2-{}.jsonl", at.strftime("%Y%m%dT%H%M%S%.3fZ")));
-            file = Some(BufWriter::new(File::create(&path)?));
+            let (path, made) = new_journal(folder, at)?;
+            file = Some(BufWriter::new(made));
             report.journal = Some(path.display().to_string());
         }
         let state = State { report, journal: file, phase: "rows", later: since.is_some(), told: false };
@@ -384,6 +384,19 @@ impl State {
         if let Err(error) = written.and_then(|()| journal.write_all(b"\n")) {
             tracing::warn!(%error, "the journal of an import could not be written");
             self.journal = None;
+        }
+    }
+}
+
+/// A file whose name says when. Two within a millisecond do not share it.
+fn new_journal(folder: &Path, mut at: Timestamp) -> std::io::Result<(PathBuf, File)> {
+    loop {
+        let path = folder.join(format!("registry2-{}.jsonl", at.strftime("%Y%m%dT%H%M%S%.3fZ")));
+        match File::create_new(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                at += jiff::SignedDuration::from_millis(1)
+            }
+            made => return Ok((path, made?)),
         }
     }
 }

@@ -63,7 +63,8 @@ async fn of_many_uploads_that_begin_together_those_go_on_that_fit() {
 async fn what_was_promised_comes_back_when_it_arrives_or_never_does() {
     let (driver, store) = with_space(1_100).await;
     let id = driver.registry.start_upload(&driver.actor, &name("team/model"), None).await.expect("room").id;
-    let stream = futures::stream::iter([Ok(Bytes::from_static(b"cut")), Err(std::io::ErrorKind::ConnectionReset.into())]);
+    let stream =
+        futures::stream::iter([Ok(Bytes::from_static(b"cut")), Err(std::io::ErrorKind::ConnectionReset.into())]);
     let body = UploadBody { stream: Box::pin(stream), length: Some(1_000) };
     let cut = driver.registry.append(&driver.actor, &name("team/model"), &id, None, body).await;
     assert!(matches!(cut, Err(Error::BodyInterrupted { .. })), "{cut:?}");
