@@ -33,8 +33,8 @@ fn versions_come_in_one_order_however_they_are_written() {
     let ascending = [
         "0.9",
         "1.0.0.dev1",
-        "1.0.0a1.dev1",
         "1.0.0-alpha",
+        "1.0.0a1.dev1",
         "1.0.0-alpha.1",
         "1.0.0-alpha.beta",
         "1.0.0-beta",
