@@ -25,6 +25,8 @@ pub struct Settings {
     pub create_on_push: CreateOnPush,
     /// A folder for the journals of imports; none are written without.
     pub journals: Option<PathBuf>,
+    /// `trash.window`: how long what was deleted can be brought back; zero for not at all.
+    pub trash_window: Duration,
     /// How long what the sweep or the quarantine took is remembered, so that a manifest which names it is refused.
     pub taken_memory: Duration,
 }
@@ -41,6 +43,7 @@ impl Default for Settings {
             read_only: false,
             create_on_push: CreateOnPush::Always,
             journals: None,
+            trash_window: 7 * DAY,
             taken_memory: 7 * DAY,
         }
     }
