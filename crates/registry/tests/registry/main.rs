@@ -16,5 +16,6 @@ mod recognition;
 mod register;
 mod soak;
 mod stalls;
+mod trash;
 mod uploads;
 mod verification;
