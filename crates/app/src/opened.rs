@@ -73,6 +73,7 @@ fn settings(configuration: &Configuration, folder: &Path) -> Settings {
         read_only: configuration.switch("read_only"),
         scrub_period: configuration.duration("scrub.period"),
         scrub_rate: configuration.number("scrub.rate"),
+        trash_window: configuration.duration("trash.window"),
         journals: Some(folder.join("imports")),
         create_on_push: match configuration.list("repositories.create_on_push") {
             [] => CreateOnPush::Never,

@@ -149,6 +149,7 @@ fn manifest(repository: &str, number: u64, layers: u64) -> Outcome<PutManifest> 
         artifact_type: None,
         subject: None,
         annotations: None,
+        labels: None,
         bytes: Bytes::from(vec![b'm'; 2_000]),
         edges: (0..layers).map(edge).collect::<Outcome<_>>()?,
         tags: vec![format!("t{number:08}").parse()?],

@@ -25,7 +25,7 @@ impl Catalog {
         self.engine().write(Kind::Grow, move |tx| commit_blob(tx, &commit)).await
     }
 
-    /// The blob as this repository sees it, and what protects it.
+    /// The blob as this repository sees it, and what protects it. Not one whose last manifest was deleted: who wants it sends it again.
     pub async fn member_blob(
         &self,
         repository: &RepositoryName,
@@ -38,7 +38,7 @@ impl Catalog {
                      (SELECT l.until FROM leases l
                       WHERE l.digest_id = m.digest_id AND l.repository_id = m.repository_id AND l.identity = $1)
                    FROM repositories r JOIN digests d ON d.digest = $2
-                   JOIN memberships m ON m.repository_id = r.id AND m.digest_id = d.id
+                   JOIN memberships m ON m.repository_id = r.id AND m.digest_id = d.id AND m.hidden = 0
                    JOIN blobs b ON b.digest_id = d.id AND b.state = 0
                    WHERE r.name = $3";
         let work = move |tx: &mut Tx<'_>| {
@@ -117,7 +117,12 @@ fn commit_blob(tx: &mut Tx<'_>, commit: &CommitBlob) -> Done<bool> {
 pub(crate) fn add_member(tx: &mut Tx<'_>, repository: i64, digest: i64, stamp: &Stamp) -> Done<bool> {
     let sql = "INSERT INTO memberships (repository_id, digest_id, created_at) VALUES ($1, $2, $3)
                ON CONFLICT (repository_id, digest_id) DO NOTHING";
-    Ok(tx.execute(sql, values![repository, digest, stamp.at])? > 0)
+    let new = tx.execute(sql, values![repository, digest, stamp.at])? > 0;
+    if !new {
+        let sql = "UPDATE memberships SET hidden = 0 WHERE repository_id = $1 AND digest_id = $2 AND hidden = 1";
+        tx.execute(sql, values![repository, digest])?;
+    }
+    Ok(new)
 }
 
 /// The live blob, if the source holds it.
@@ -132,14 +137,15 @@ fn candidate(tx: &mut Tx<'_>, digest: &Digest, source: &MountSource, hold: Hold)
     let Some(id) = lookup::digest(tx, digest, hold)? else { return Ok(None) };
     let held = match (from, source) {
         (Some(repository), _) => {
-            tx.any("SELECT 1 FROM memberships WHERE repository_id = $1 AND digest_id = $2", values![repository, id])?
+            let sql = "SELECT 1 FROM memberships WHERE repository_id = $1 AND digest_id = $2 AND hidden = 0";
+            tx.any(sql, values![repository, id])?
         }
         (None, MountSource::Any { filter: RepositoryFilter::All, .. }) => {
-            tx.any("SELECT 1 FROM memberships WHERE digest_id = $1 LIMIT 1", values![id])?
+            tx.any("SELECT 1 FROM memberships WHERE digest_id = $1 AND hidden = 0 LIMIT 1", values![id])?
         }
         (None, MountSource::Any { filter, limit }) => {
             let sql = "SELECT r.name, r.public FROM memberships m JOIN repositories r ON r.id = m.repository_id
-                       WHERE m.digest_id = $1 ORDER BY m.id DESC LIMIT $2";
+                       WHERE m.digest_id = $1 AND m.hidden = 0 ORDER BY m.id DESC LIMIT $2";
             let holders = tx.rows(sql, values![id, *limit], |row| Ok((row.repository(0)?, row.flag(1)?)))?;
             holders.iter().any(|(name, public)| filter.allows(name, *public))
         }

@@ -25,12 +25,13 @@ impl Catalog {
     /// [`Error::Newer`] and [`Error::MigrationChanged`] for the catalog of another program; [`Error::Full`] when there is no space for the copy.
     pub async fn open_sqlite(path: &Path, options: &Options) -> Result<Self> {
         let (path, options) = (path.to_owned(), options.clone());
-        Self::open(move || sqlite::open(&path, &options, MIGRATIONS_SQLITE)).await
+        let read_only = options.read_only;
+        Self::open(move || sqlite::open(&path, &options, MIGRATIONS_SQLITE), read_only).await
     }
 
     /// A catalog in memory, gone with its last clone. It is SQLite too, and passes the same suite.
     pub async fn open_memory() -> Result<Self> {
-        Self::open(|| sqlite::open_memory(&Options::default(), MIGRATIONS_SQLITE)).await
+        Self::open(|| sqlite::open_memory(&Options::default(), MIGRATIONS_SQLITE), false).await
     }
 
     /// Opens the catalog in the PostgreSQL database at `url` (`postgres://…`, in the connection's first schema), and brings its schema up to date.
@@ -40,12 +41,17 @@ impl Catalog {
     /// As for [`open_sqlite`](Self::open_sqlite); no message names the address, which may hold a password (**Invariant 13**).
     pub async fn open_postgres(url: &str, options: &Options) -> Result<Self> {
         let (url, options) = (url.to_owned(), options.clone());
-        Self::open(move || postgres::open(&url, &options, MIGRATIONS_POSTGRES)).await
+        let read_only = options.read_only;
+        Self::open(move || postgres::open(&url, &options, MIGRATIONS_POSTGRES), read_only).await
     }
 
-    async fn open(open: impl FnOnce() -> Result<Engine> + Send + 'static) -> Result<Self> {
+    async fn open(open: impl FnOnce() -> Result<Engine> + Send + 'static, read_only: bool) -> Result<Self> {
         let engine = tokio::task::spawn_blocking(open).await.map_err(|error| Error::Database(error.to_string()))??;
-        Ok(Self { engine: Arc::new(engine) })
+        let catalog = Self { engine: Arc::new(engine) };
+        if !read_only {
+            catalog.renew_tag_keys().await?;
+        }
+        Ok(catalog)
     }
 
     /// Finishes what was begun, moves the log into the database and ends the threads. Every later call answers [`Error::Closed`].

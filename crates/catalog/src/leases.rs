@@ -51,7 +51,7 @@ impl Catalog {
             let Some(repository) = lookup::repository(tx, &name, Hold::Share)? else { return Ok(false) };
             let Some(digest) = lookup::digest(tx, &wanted, Hold::Share)? else { return Ok(false) };
             let sql = "SELECT 1 FROM memberships m JOIN blobs b ON b.digest_id = m.digest_id AND b.state = 0
-                       WHERE m.repository_id = $1 AND m.digest_id = $2";
+                       WHERE m.repository_id = $1 AND m.digest_id = $2 AND m.hidden = 0";
             let member = tx.any(sql, values![repository, digest])?;
             if member {
                 grant(tx, repository, digest, &identity, until)?;

@@ -15,6 +15,7 @@ mod error;
 #[allow(dead_code, reason = "shared with the suite, which uses all of it")]
 #[path = "../tests/suite/fixture.rs"]
 mod fixture;
+mod history;
 pub mod import;
 mod keys;
 mod leases;
@@ -26,7 +27,9 @@ mod page;
 mod push;
 mod repositories;
 mod sweep;
+mod tag_list;
 mod tags;
+mod trash;
 mod uploads;
 mod usage;
 mod verify;

@@ -15,6 +15,7 @@ use crate::model::{DeleteOutcome, Manifest, Page, Referrer, Stamp};
 use crate::outbox;
 use crate::page::page;
 use crate::tags::{self, Place};
+use crate::trash;
 use crate::{Catalog, Result};
 
 /// Pulls that one unit writes down.
@@ -61,17 +62,34 @@ impl Catalog {
         self.engine().read(Kind::Read, work).await
     }
 
-    /// Removes a manifest with its tags and edges, unless an index of the repository names it as a child; a subject does not hold its referrers' target.
+    /// The labels that were noted of a manifest, as JSON.
+    pub async fn manifest_labels(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<String>> {
+        let (repository, key) = (repository.clone(), keys::encode(digest));
+        let sql = "SELECT m.labels FROM repositories r JOIN digests d ON d.digest = $1
+                   JOIN manifests m ON m.repository_id = r.id AND m.digest_id = d.id WHERE r.name = $2";
+        let work = move |tx: &mut Tx<'_>| Ok(tx.row(sql, values![&key, &repository], |row| row.opt_text(0))?.flatten());
+        self.engine().read(Kind::Read, work).await
+    }
+
+    /// Moves a manifest with its tags and edges into the trash until then, unless an index of the repository names it as a child; a subject does not
+    /// hold its referrers' target. Blobs that no other manifest names are not to be read from then on. Without a time the manifest goes for good.
     /// Each blob that loses its last edge there gets a full lease for this identity and a look by the sweep at its end (**Invariant 6**).
     pub async fn delete_manifest(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         lease_until: Timestamp,
+        trash_until: Option<Timestamp>,
         stamp: Stamp,
     ) -> Result<DeleteOutcome> {
         let (name, digest) = (repository.clone(), *digest);
-        self.engine().write(Kind::Shrink, move |tx| delete(tx, &name, &digest, lease_until, &stamp)).await
+        let work = move |tx: &mut Tx<'_>| {
+            let event = outbox::MANIFEST_DELETED;
+            let hides = trash_until.is_some();
+            let removal = Removal { how: "delete", event, lease_until, trash_until, hides, stamp: &stamp };
+            delete(tx, &name, &digest, &removal)
+        };
+        self.engine().write(Kind::Shrink, work).await
     }
 
     /// Manifests whose subject this is, in the order of their digests. The subject need not exist.
@@ -147,24 +165,22 @@ fn note_pull(tx: &mut Tx<'_>, (name, digest, at): &(RepositoryName, Digest, Time
     Ok(())
 }
 
-fn delete(
-    tx: &mut Tx<'_>,
-    name: &RepositoryName,
-    wanted: &Digest,
-    lease_until: Timestamp,
-    stamp: &Stamp,
-) -> Done<DeleteOutcome> {
+fn delete(tx: &mut Tx<'_>, name: &RepositoryName, wanted: &Digest, removal: &Removal<'_>) -> Done<DeleteOutcome> {
     let Some(repository) = lookup::repository(tx, name, Hold::Share)? else { return Ok(DeleteOutcome::Absent) };
     let Some(found) = find(tx, repository, wanted)? else { return Ok(DeleteOutcome::Absent) };
+    if let Some(parent) = parent_of(tx, repository, &found)? {
+        return Ok(DeleteOutcome::InUse { parent });
+    }
+    remove(tx, Place { id: repository, name }, &found, removal)?;
+    Ok(DeleteOutcome::Deleted)
+}
+
+/// An index of the repository that names the manifest as an entry.
+pub(crate) fn parent_of(tx: &mut Tx<'_>, repository: i64, found: &Found) -> Done<Option<Digest>> {
     let sql =
         "SELECT d.digest FROM edges e JOIN manifests m ON m.id = e.manifest_id JOIN digests d ON d.id = m.digest_id
                WHERE e.child_id = $1 AND e.repository_id = $2 AND e.kind = 3 LIMIT 1";
-    if let Some(parent) = tx.row(sql, values![found.digest_id, repository], |row| row.digest(0))? {
-        return Ok(DeleteOutcome::InUse { parent });
-    }
-    let removal = Removal { how: "delete", event: outbox::MANIFEST_DELETED, lease_until, stamp };
-    remove(tx, Place { id: repository, name }, &found, &removal)?;
-    Ok(DeleteOutcome::Deleted)
+    tx.row(sql, values![found.digest_id, repository], |row| row.digest(0))
 }
 
 /// A manifest that is to go, and what it holds. On PostgreSQL all these digests are locked.
@@ -174,7 +190,7 @@ pub(crate) struct Found {
     digest_id: i64,
     subject_id: Option<i64>,
     /// What it names: configs, layers, and entries of an index.
-    blobs: Vec<i64>,
+    pub blobs: Vec<i64>,
 }
 
 /// Finds a manifest in a repository and locks what its removal touches. What a manifest names never changes: it is a function of its digest.
@@ -202,11 +218,18 @@ pub(crate) struct Removal<'r> {
     pub how: &'static str,
     pub event: &'static str,
     pub lease_until: Timestamp,
+    /// How long it can be brought back; `None` for not at all.
+    pub trash_until: Option<Timestamp>,
+    /// Whether blobs that no other manifest names are not to be read from now on.
+    pub hides: bool,
     pub stamp: &'r Stamp,
 }
 
 /// Removes a manifest that [`find`] found.
 pub(crate) fn remove(tx: &mut Tx<'_>, place: Place<'_>, found: &Found, removal: &Removal<'_>) -> Done<()> {
+    if let Some(until) = removal.trash_until {
+        trash::keep(tx, place, found.id, until, removal.stamp)?;
+    }
     tags::remove_pointing_to(tx, place, (found.digest_id, &found.digest), removal.how, removal.stamp)?;
     if let Some(subject) = found.subject_id {
         let sql = "DELETE FROM referrers WHERE subject_id = $1 AND repository_id = $2 AND digest = $3";
@@ -214,14 +237,21 @@ pub(crate) fn remove(tx: &mut Tx<'_>, place: Place<'_>, found: &Found, removal: 
     }
     tx.execute("DELETE FROM edges WHERE manifest_id = $1", values![found.id])?;
     tx.execute("DELETE FROM manifests WHERE id = $1", values![found.id])?;
-    let sql =
-        "DELETE FROM manifest_bytes WHERE digest_id = $1 AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest_id = $1)";
-    tx.execute(sql, values![found.digest_id])?;
+    drop_bytes(tx, found.digest_id)?;
     for &blob in &found.blobs {
         release(tx, place.id, blob, removal)?;
     }
     let payload = json!({ "digest": found.digest.to_string() });
     outbox::record(tx, removal.event, Some(place.name), &payload, removal.stamp)
+}
+
+/// Removes a manifest's bytes, unless a repository or the trash has it.
+pub(crate) fn drop_bytes(tx: &mut Tx<'_>, digest: i64) -> Done<()> {
+    let sql =
+        "DELETE FROM manifest_bytes WHERE digest_id = $1 AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest_id = $1)
+               AND NOT EXISTS (SELECT 1 FROM trash WHERE digest_id = $1)";
+    tx.execute(sql, values![digest])?;
+    Ok(())
 }
 
 /// A blob may have lost its last edge: a full lease begins in the same transaction.
@@ -231,6 +261,10 @@ fn release(tx: &mut Tx<'_>, repository: i64, blob: i64, removal: &Removal<'_>) -
     let member = "SELECT 1 FROM memberships WHERE repository_id = $1 AND digest_id = $2";
     if !held && tx.any(member, values![repository, blob])? {
         leases::grant(tx, repository, blob, &removal.stamp.identity, removal.lease_until)?;
+        if removal.hides {
+            let sql = "UPDATE memberships SET hidden = 1 WHERE repository_id = $1 AND digest_id = $2";
+            tx.execute(sql, values![repository, blob])?;
+        }
     }
     Ok(())
 }

@@ -1,12 +1,18 @@
 //! Plain values that go into and come out of the catalog.
 
 pub mod access;
+mod history;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use larder_oci::{Algorithm, Digest, EdgeKind, RepositoryName, RepositoryPattern, Tag, UploadId};
+
+pub use self::history::{
+    Purge, PurgeOutcome, RepositoryUndelete, RollbackOutcome, RollbackTo, TagListing, TagOrder, TagRows, TagThen,
+    TrashRow, UndeleteOutcome,
+};
 
 /// Who and when: part of every change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,6 +209,8 @@ pub struct PutManifest {
     pub subject: Option<Digest>,
     /// JSON object of annotations, or `None` when there are none.
     pub annotations: Option<String>,
+    /// JSON object of the labels that tell where the image comes from, or `None` when nobody looked.
+    pub labels: Option<String>,
     /// Byte for byte (**Invariant 8**).
     pub bytes: Bytes,
     /// What it names.
@@ -309,6 +317,8 @@ pub struct TagRow {
     pub updated: Timestamp,
     /// Whether required targets of the manifest were absent at its push.
     pub incomplete: bool,
+    /// JSON object of the labels that tell where the image comes from.
+    pub labels: Option<String>,
 }
 
 /// One change of a tag.
@@ -322,10 +332,12 @@ pub struct TagEvent {
     pub from: Option<Digest>,
     /// Where it points; `None` for a delete.
     pub to: Option<Digest>,
-    /// `push`, `retag`, `delete`, …
+    /// `push`, `retag`, `rollback`, `delete`, …
     pub how: String,
     /// Who and when.
     pub stamp: Stamp,
+    /// JSON object of the labels that the image had to which it moved.
+    pub labels: Option<String>,
 }
 
 /// What a repository holds, for lists and pages.
@@ -460,6 +472,8 @@ pub struct UsageTotals {
     pub manifests: (u64, u64),
     /// Live blobs that no manifest names (kept by a lease, or waiting for the sweep).
     pub unreferenced: (u64, u64),
+    /// Of the live ones, blobs that only the trash holds.
+    pub trash: (u64, u64),
     /// Open sessions and their durable bytes.
     pub uploads: (u64, u64),
     /// Sweep queue rows, and those overdue.

@@ -13,6 +13,8 @@ use crate::{Catalog, Result};
 pub(crate) const MANIFEST_PUSHED: &str = "manifest.pushed";
 pub(crate) const MANIFEST_DELETED: &str = "manifest.deleted";
 pub(crate) const MANIFEST_QUARANTINED: &str = "manifest.quarantined";
+pub(crate) const MANIFEST_UNDELETED: &str = "manifest.undeleted";
+pub(crate) const TRASH_PURGED: &str = "trash.purged";
 pub(crate) const TAG_MOVED: &str = "tag.moved";
 pub(crate) const TAG_DELETED: &str = "tag.deleted";
 pub(crate) const BLOB_DELETED: &str = "blob.deleted";

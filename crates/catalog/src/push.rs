@@ -16,6 +16,7 @@ use crate::lookup::{self, Hold};
 use crate::model::{Condition, NewEdge, PutManifest, PutManifestOutcome, Sparse};
 use crate::outbox;
 use crate::tags::{self, Place};
+use crate::trash;
 use crate::{Catalog, Error, Result};
 
 impl Catalog {
@@ -62,6 +63,8 @@ struct Facts {
     manifest: Option<u64>,
     /// When the sweep or the quarantine took it.
     taken: Option<i64>,
+    /// The size of the live blob, if this manifest named it when it was deleted: it joins the repository again with its manifest.
+    trashed: Option<u64>,
 }
 
 type Known = BTreeMap<Digest, Facts>;
@@ -122,12 +125,19 @@ fn look(tx: &mut Tx<'_>, repository: i64, push: &PutManifest) -> Done<Known> {
             );
         }
     }
+    if known.get(&push.digest).is_some_and(|own| own.id.is_some() && own.manifest.is_none()) {
+        for (digest, size) in trash::blobs_of(tx, repository, &push.digest)? {
+            if let Some(facts) = known.get_mut(&digest) {
+                facts.trashed = Some(size);
+            }
+        }
+    }
     Ok(known)
 }
 
 fn facts_of(row: &Row<'_>) -> Done<Facts> {
     let size = |column| Ok::<_, Fault>(row.opt_int(column)?.map(|size| u64::try_from(size).unwrap_or(0)));
-    Ok(Facts { id: row.opt_int(0)?, blob: size(1)?, manifest: size(2)?, taken: row.opt_int(3)? })
+    Ok(Facts { id: row.opt_int(0)?, blob: size(1)?, manifest: size(2)?, taken: row.opt_int(3)?, trashed: None })
 }
 
 /// What the condition is about: the first tag, or the manifest itself when there is none.
@@ -151,9 +161,9 @@ fn holds(condition: &Condition, current: Option<&Digest>) -> bool {
 /// What the repository itself holds under the digest, as this kind of edge means it. Other repositories are never asked (behaviour §3).
 fn stored_size(kind: EdgeKind, facts: &Facts) -> Option<u64> {
     match kind {
-        EdgeKind::Config | EdgeKind::Layer => facts.blob,
+        EdgeKind::Config | EdgeKind::Layer => facts.blob.or(facts.trashed),
         // An index of BuildKit's older cache format names layers as its entries.
-        EdgeKind::Child => facts.manifest.or(facts.blob),
+        EdgeKind::Child => facts.manifest.or(facts.blob).or(facts.trashed),
         EdgeKind::Subject => facts.manifest,
     }
 }
@@ -215,7 +225,11 @@ fn store(
         return Err(Fault::Conflict("the manifest was pushed while its condition was looked at"));
     }
     if created {
+        trash::pushed_again(tx, Place { id: repository, name: &push.repository }, &push.digest, &push.stamp)?;
         write_edges(tx, repository, manifest, push, &id_of)?;
+        let sql = "UPDATE memberships SET hidden = 0 WHERE repository_id = $1 AND hidden = 1
+                   AND digest_id IN (SELECT child_id FROM edges WHERE manifest_id = $2)";
+        tx.execute(sql, values![repository, manifest])?;
         write_referrer(tx, repository, manifest, subject, push)?;
         let payload =
             json!({ "digest": push.digest.to_string(), "mediaType": push.media_type, "size": push.bytes.len() });
@@ -254,9 +268,9 @@ fn write_row(
         push.edges.iter().filter(|edge| edge.kind != EdgeKind::Subject).map(|edge| (edge.child, edge.size)).collect();
     let total = named.values().fold(size, |total, size| total.saturating_add(*size));
     let sql = "INSERT INTO manifests (repository_id, digest_id, media_type, artifact_type, subject_id, size, total_size, annotations,
-                 incomplete, pushes, pushed_at, pushed_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11)
+                 labels, incomplete, pushes, pushed_at, pushed_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12)
                ON CONFLICT (repository_id, digest_id) DO UPDATE SET pushes = manifests.pushes + 1,
-                 media_type = excluded.media_type, incomplete = excluded.incomplete
+                 media_type = excluded.media_type, incomplete = excluded.incomplete, labels = COALESCE(excluded.labels, manifests.labels)
                RETURNING id, pushes";
     let row = values![
         repository,
@@ -267,6 +281,7 @@ fn write_row(
         size,
         total,
         push.annotations.as_deref(),
+        push.labels.as_deref(),
         incomplete,
         push.stamp.at,
         &push.stamp.identity

@@ -1,15 +1,19 @@
 //! Repositories: made with their first content, listed until they are removed.
 
+use jiff::Timestamp;
 use larder_oci::RepositoryName;
 use serde_json::json;
 
 use crate::access;
 use crate::engine::{Done, Kind, Tx, unreadable, values};
 use crate::lookup::{self, Hold};
+use crate::manifests;
 use crate::model::access::{RepositoryChange, RepositoryFacts};
 use crate::model::{Page, RepositoryFilter, RepositorySummary, Stamp};
 use crate::outbox;
 use crate::page::page;
+use crate::tags::Place;
+use crate::trash;
 use crate::visibility::names;
 use crate::{Catalog, Result};
 
@@ -60,16 +64,17 @@ impl Catalog {
         self.engine().read(Kind::Read, work).await
     }
 
-    /// Removes a repository with everything in it. The history of its tags stays until it is pruned; blobs that were its members are looked at by the
-    /// sweep from `lease_until` on. Answers `false` when there is none.
+    /// Removes a repository with everything in it, which lies in the trash until `trash_until`. The history of its tags stays until it is pruned; blobs
+    /// that were its members are looked at by the sweep from `lease_until` on. Answers `false` when there is none.
     pub async fn remove_repository(
         &self,
         repository: &RepositoryName,
         stamp: Stamp,
-        lease_until: jiff::Timestamp,
+        lease_until: Timestamp,
+        trash_until: Option<Timestamp>,
     ) -> Result<bool> {
         let name = repository.clone();
-        self.engine().write(Kind::Shrink, move |tx| remove(tx, &name, &stamp, lease_until)).await
+        self.engine().write(Kind::Shrink, move |tx| remove(tx, &name, &stamp, lease_until, trash_until)).await
     }
 
     /// Whether it is there.
@@ -135,7 +140,13 @@ fn summary(tx: &mut Tx<'_>, name: &RepositoryName) -> Done<Option<RepositorySumm
 }
 
 /// Set by set, so that its memory does not grow with the repository (**Invariant 9**).
-fn remove(tx: &mut Tx<'_>, name: &RepositoryName, stamp: &Stamp, lease_until: jiff::Timestamp) -> Done<bool> {
+fn remove(
+    tx: &mut Tx<'_>,
+    name: &RepositoryName,
+    stamp: &Stamp,
+    lease_until: Timestamp,
+    trash_until: Option<Timestamp>,
+) -> Done<bool> {
     access::repository_going(tx)?;
     let Some(id) = lookup::repository(tx, name, Hold::Own)? else { return Ok(false) };
     if let Tx::Postgres(session) = tx {
@@ -143,6 +154,9 @@ fn remove(tx: &mut Tx<'_>, name: &RepositoryName, stamp: &Stamp, lease_until: ji
         let sql = "SELECT COUNT(*) FROM (SELECT d.id FROM manifests m JOIN digests d ON d.id = m.digest_id
                    WHERE m.repository_id = $1 ORDER BY d.digest FOR UPDATE OF d) AS held";
         session.query(sql, values![id])?;
+    }
+    if let Some(until) = trash_until {
+        trash::keep_repository(tx, Place { id, name }, until, stamp)?;
     }
     let sql = "INSERT INTO tag_events (repository, name, from_digest, how, identity, at, request_id)
                SELECT CAST($1 AS TEXT), t.name, d.digest, 'delete', CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT)
@@ -178,8 +192,7 @@ fn remove_manifests(tx: &mut Tx<'_>, repository: i64) -> Done<()> {
             return Ok(());
         }
         for digest in digests {
-            let sql = "DELETE FROM manifest_bytes WHERE digest_id = $1 AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest_id = $1)";
-            tx.execute(sql, values![digest])?;
+            manifests::drop_bytes(tx, digest)?;
         }
     }
 }

@@ -52,6 +52,7 @@ impl Catalog {
             let sql = "INSERT INTO sweep_queue (digest_id, repository_id, review_after)
                        SELECT b.digest_id, 0, CAST($1 AS BIGINT) FROM blobs b WHERE b.id > $2 AND b.id <= $3 AND b.state = 0
                        AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.digest_id = b.digest_id)
+                       AND NOT EXISTS (SELECT 1 FROM trash_edges x WHERE x.child_id = b.digest_id)
                        AND NOT EXISTS (SELECT 1 FROM sweep_queue q WHERE q.digest_id = b.digest_id)
                        ON CONFLICT (digest_id, repository_id) DO UPDATE SET review_after = excluded.review_after";
             let work = move |tx: &mut Tx<'_>| tx.execute(sql, values![now, after, last]);
@@ -110,7 +111,8 @@ pub(crate) fn forget_digest(tx: &mut Tx<'_>, digest: i64) -> Done<bool> {
         AND NOT EXISTS (SELECT 1 FROM blobs WHERE digest_id = $1) AND NOT EXISTS (SELECT 1 FROM memberships WHERE digest_id = $1)
         AND NOT EXISTS (SELECT 1 FROM edges WHERE child_id = $1) AND NOT EXISTS (SELECT 1 FROM manifest_bytes WHERE digest_id = $1)
         AND NOT EXISTS (SELECT 1 FROM leases WHERE digest_id = $1) AND NOT EXISTS (SELECT 1 FROM sweep_queue WHERE digest_id = $1)
-        AND NOT EXISTS (SELECT 1 FROM taken WHERE digest_id = $1) AND NOT EXISTS (SELECT 1 FROM referrers WHERE subject_id = $1)";
+        AND NOT EXISTS (SELECT 1 FROM taken WHERE digest_id = $1) AND NOT EXISTS (SELECT 1 FROM referrers WHERE subject_id = $1)
+        AND NOT EXISTS (SELECT 1 FROM trash_edges WHERE child_id = $1)";
     if !tx.any(free, values![digest])? {
         return Ok(false);
     }
@@ -198,10 +200,10 @@ pub(crate) fn take(tx: &mut Tx<'_>, repository: i64, digest: i64, at: Timestamp)
     Ok(())
 }
 
-/// Marks the live blob, if nobody holds the digest any more. A lease elsewhere has its own row in the queue, which comes here again.
+/// Marks the live blob, if nobody holds the digest any more, nor the trash. A lease elsewhere has its own row in the queue, which comes here again.
 fn condemn(tx: &mut Tx<'_>, row: &Due, batch: &mut SweepBatch) -> Done<()> {
-    let held =
-        "SELECT 1 FROM memberships WHERE digest_id = $1 UNION ALL SELECT 1 FROM leases WHERE digest_id = $1 LIMIT 1";
+    let held = "SELECT 1 FROM memberships WHERE digest_id = $1 UNION ALL SELECT 1 FROM leases WHERE digest_id = $1
+         UNION ALL SELECT 1 FROM trash_edges WHERE child_id = $1 LIMIT 1";
     if tx.any(held, values![row.digest])? {
         return Ok(());
     }

@@ -45,7 +45,15 @@ fn usage(tx: &mut Tx<'_>, now: Timestamp) -> Done<UsageTotals> {
         unreferenced: pair(
             tx,
             "SELECT COUNT(*), CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM blobs b WHERE b.state = 0
-             AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.child_id = b.digest_id)",
+             AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.child_id = b.digest_id)
+             AND NOT EXISTS (SELECT 1 FROM trash_edges x WHERE x.child_id = b.digest_id)",
+            values![],
+        )?,
+        trash: pair(
+            tx,
+            "SELECT COUNT(*), CAST(COALESCE(SUM(b.size), 0) AS BIGINT) FROM blobs b WHERE b.state = 0
+             AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.digest_id = b.digest_id)
+             AND EXISTS (SELECT 1 FROM trash_edges x WHERE x.child_id = b.digest_id)",
             values![],
         )?,
         uploads: uploads::totals(tx)?,

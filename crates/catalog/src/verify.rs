@@ -16,6 +16,7 @@ use crate::outbox;
 use crate::page::page;
 use crate::sweep;
 use crate::tags::Place;
+use crate::trash;
 use crate::{Catalog, Result};
 
 /// Bytes of manifests in one page, beyond the first (**Invariant 9**).
@@ -173,9 +174,11 @@ fn quarantine_manifest(tx: &mut Tx<'_>, digest: &Digest, stamp: &Stamp) -> Done<
         let Some(found) = manifests::find(tx, *repository, digest)? else { continue };
         let id = lookup::ensure_digest(tx, digest, Hold::Own)?;
         sweep::take(tx, *repository, id, stamp.at)?;
-        let removal = Removal { how: "quarantine", event: outbox::MANIFEST_QUARANTINED, lease_until, stamp };
+        let event = outbox::MANIFEST_QUARANTINED;
+        let removal = Removal { how: "quarantine", event, lease_until, trash_until: None, hides: false, stamp };
         manifests::remove(tx, Place { id: *repository, name }, &found, &removal)?;
     }
+    trash::throw_away_everywhere(tx, digest, stamp.at)?;
     let sql = "SELECT 1 FROM manifests m JOIN digests d ON d.id = m.digest_id WHERE d.digest = $1";
     if tx.any(sql, values![&key])? {
         return Err(Fault::Conflict("another repository got the manifest"));

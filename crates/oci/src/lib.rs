@@ -20,6 +20,7 @@ pub mod scope;
 pub mod tag;
 mod text;
 pub mod upload_id;
+pub mod version;
 
 mod document;
 
@@ -37,3 +38,4 @@ pub use self::reference::{ImageReference, Reference};
 pub use self::scope::{ResourceScope, Scopes};
 pub use self::tag::{Tag, fallback_tag};
 pub use self::upload_id::UploadId;
+pub use self::version::{TagForm, TagKey, TagKind, Version, VersionRange};

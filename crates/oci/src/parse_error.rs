@@ -56,6 +56,15 @@ pub enum ParseError {
     /// Not a pattern of repository names.
     #[error("invalid repository pattern \"{0}\"")]
     Pattern(String),
+    /// Not a version of one to three parts.
+    #[error("invalid version \"{0}\": write 1.2.3, v1.0, 1.2.3-rc.1 or 1.2.3rc1")]
+    Version(String),
+    /// Not a range of versions.
+    #[error("invalid range of versions \"{0}\": write for example '>=1.2 <2' or 1.x")]
+    VersionRange(String),
+    /// Not the name of a kind of tag.
+    #[error("unknown kind of tag \"{0}\": use version, build, commit, branch, stage, latest, date or other")]
+    TagKind(String),
 }
 
 /// The text as it may stand between quotes in a message: at most [`SHOWN`] characters, and none that

@@ -123,6 +123,11 @@ impl Actor {
         &self.identity
     }
 
+    /// Whether it is somebody whom nobody knows.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.identity == "anonymous"
+    }
+
     /// The request that this actor acts in.
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()

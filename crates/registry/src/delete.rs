@@ -1,4 +1,4 @@
-//! Removing what clients ask to remove. Readers miss it at once; bytes go with the sweep.
+//! Removing what clients ask to remove. Readers miss it at once; it lies in the trash for a while, and then bytes go with the sweep.
 
 use larder_catalog::model::DeleteOutcome;
 use larder_oci::{Digest, Reference, RepositoryName, Tag};
@@ -20,8 +20,8 @@ impl Registry {
         let (digest, outcome) = match reference {
             Reference::Tag(tag) => (None, self.inner.catalog.delete_tag(repository, tag, stamp).await?),
             Reference::Digest(digest) => {
-                let until = self.lease_end();
-                (Some(digest), self.inner.catalog.delete_manifest(repository, digest, until, stamp).await?)
+                let (lease, trash) = (self.lease_end(), self.trash_end());
+                (Some(digest), self.inner.catalog.delete_manifest(repository, digest, lease, trash, stamp).await?)
             }
         };
         match (outcome, digest) {
@@ -41,7 +41,7 @@ impl Registry {
         }
     }
 
-    /// Points a tag at a manifest that the repository holds already. Whoever may push may, and whoever may only move tags.
+    /// Points a tag at a manifest that the repository holds already.
     pub async fn move_tag(
         &self,
         actor: &Actor,
@@ -49,10 +49,7 @@ impl Registry {
         tag: &Tag,
         to: &Reference,
     ) -> Result<Digest> {
-        if !self.may(actor, Action::TagMove, repository).await? {
-            self.permit(actor, Action::Push, repository).await?;
-        }
-        self.writable()?;
+        self.permit_move(actor, repository).await?;
         let absent = || Error::ManifestUnknown { repository: repository.clone(), reference: to.to_string() };
         let target = self.inner.catalog.manifest(repository, to, false).await?.ok_or_else(absent)?;
         let moved = self.inner.catalog.put_tag(repository, tag, &target.digest, "retag", self.stamp(actor)).await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use larder_oci::{Descriptor, Digest, RepositoryName, Tag};
 
-use crate::{Action, Actor, Error, Page, PageRequest, Registry, Result, TagEvent, TagRow};
+use crate::{Action, Actor, Error, Page, PageRequest, Registry, Result, TagEvent, TagListing, TagRows};
 
 impl Registry {
     /// The tags of a repository, bytewise in order.
@@ -14,15 +14,16 @@ impl Registry {
         tags.ok_or_else(|| Error::RepositoryUnknown(repository.clone()))
     }
 
-    /// The same with what is known of each.
+    /// The tags that `listing` shows, in its order, with what is known of each. `after` is the `next` of the page before.
     pub async fn tag_rows(
         &self,
         actor: &Actor,
         repository: &RepositoryName,
+        listing: &TagListing,
         page: &PageRequest,
-    ) -> Result<Page<TagRow>> {
+    ) -> Result<TagRows> {
         self.permit(actor, Action::Pull, repository).await?;
-        let rows = self.inner.catalog.tag_rows(repository, page.after.as_deref(), page.limit).await?;
+        let rows = self.inner.catalog.tag_rows(repository, listing, page.after.as_deref(), page.limit).await?;
         rows.ok_or_else(|| Error::RepositoryUnknown(repository.clone()))
     }
 

@@ -1,5 +1,6 @@
 //! Everything that the domain answers instead of doing what was asked.
 
+use jiff::Timestamp;
 use larder_blobs as blobs;
 use larder_catalog as catalog;
 use larder_oci::{Digest, ErrorCode, ManifestError, RepositoryName, UploadId};
@@ -118,6 +119,26 @@ pub enum Error {
     /// A repository of this name is there already.
     #[error("repository {0} exists already")]
     RepositoryExists(RepositoryName),
+    /// A tag did not point anywhere then, or nobody remembers where.
+    #[error("{reference} {}", .since.map_or_else(|| "was not there then".to_owned(), |since| format!("has a history since {since}; what was before is forgotten")))]
+    NotThen {
+        /// The tag, with its repository.
+        reference: String,
+        /// When the history begins, if it is too short.
+        since: Option<Timestamp>,
+    },
+    /// A tag's history has no such state to go back to.
+    #[error("the history of {0} knows no such earlier state")]
+    NoEarlier(String),
+    /// It was deleted, and the time in which it could be brought back is over.
+    #[error("manifest {0} is gone for good")]
+    GoneForGood(Digest),
+    /// What is to come back has a name that is in use.
+    #[error("{0} is in use: undelete it under another name (--as)")]
+    NameInUse(String),
+    /// Nothing of the name was deleted, or not lately.
+    #[error("nothing of the name {0} can be brought back")]
+    NotDeleted(String),
     /// It is not there, and a push does not make it (`repositories.create_on_push`).
     #[error("repository {0} does not exist, and pushes do not make it here: `larder repo create {0}` does")]
     NotMade(RepositoryName),
@@ -182,16 +203,21 @@ impl Error {
         match self {
             Self::Denied => ErrorCode::Denied,
             Self::RepositoryUnknown(_) | Self::NotMade(_) | Self::NoTree | Self::NotTakenOver => ErrorCode::NameUnknown,
-            Self::ManifestUnknown { .. } => ErrorCode::ManifestUnknown,
+            Self::ManifestUnknown { .. }
+            | Self::NotThen { .. }
+            | Self::NoEarlier(_)
+            | Self::GoneForGood(_)
+            | Self::NotDeleted(_) => ErrorCode::ManifestUnknown,
             Self::BlobUnknown { .. } => ErrorCode::BlobUnknown,
             Self::UploadUnknown(_) => ErrorCode::BlobUploadUnknown,
             Self::UploadBusy { .. } | Self::RangeMismatch { .. } => ErrorCode::RangeInvalid,
             Self::LengthMismatch { .. } => ErrorCode::SizeInvalid,
             Self::BodyInterrupted { .. } => ErrorCode::BlobUploadInvalid,
             Self::DigestMismatch { .. } | Self::AlgorithmNotAnnounced { .. } => ErrorCode::DigestInvalid,
-            Self::ManifestInvalid(_) | Self::PreconditionFailed { .. } | Self::RepositoryExists(_) => {
-                ErrorCode::ManifestInvalid
-            }
+            Self::ManifestInvalid(_)
+            | Self::PreconditionFailed { .. }
+            | Self::RepositoryExists(_)
+            | Self::NameInUse(_) => ErrorCode::ManifestInvalid,
             Self::SizeInvalid { .. } => ErrorCode::SizeInvalid,
             Self::TargetsUnknown(_) => ErrorCode::ManifestBlobUnknown,
             Self::InUse { .. } | Self::ReadOnly => ErrorCode::Unsupported,
@@ -222,6 +248,11 @@ impl Error {
             Self::ManifestUnknown { repository, reference } => {
                 json!({ "name": repository.as_str(), "reference": reference })
             }
+            Self::NotThen { reference, since } => {
+                json!({ "reference": reference, "since": since.map(|since| since.to_string()) })
+            }
+            Self::NoEarlier(name) | Self::NameInUse(name) | Self::NotDeleted(name) => json!({ "reference": name }),
+            Self::GoneForGood(digest) => json!({ "digest": digest.to_string() }),
             Self::BlobUnknown { repository, digest } => {
                 json!({ "name": repository.as_str(), "digest": digest.to_string() })
             }

@@ -8,7 +8,9 @@ mod clock;
 mod delete;
 mod discovery;
 mod error;
+mod history;
 mod import;
+mod lineage;
 mod orphans;
 mod pull;
 mod push;
@@ -20,6 +22,7 @@ mod session;
 mod settings;
 mod sweep;
 pub mod testing;
+mod trash;
 mod upload;
 mod usage;
 mod verify;
@@ -27,13 +30,17 @@ mod verify;
 pub use actor::{Actor, Judge, Rights, Verdict, Visible};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
+pub use history::{RolledBack, point_in_time, rollback_to};
 pub use import::{
     Broken, BrokenKind, Hashed, ImportOptions, ImportProgress, ImportReport, KeptTag, OldTree, Released, Told, Written,
 };
 pub use larder_blobs::BlobStream;
 pub use larder_catalog::model::access::RepositoryChange;
-pub use larder_catalog::model::{AffectedTag, Page, RepositorySummary, TagEvent, TagRow, UsageTotals};
 pub use larder_catalog::{LATENCY_CLASSES, Latency};
+pub use larder_catalog::model::{
+    AffectedTag, Page, RepositorySummary, RollbackTo, TagEvent, TagListing, TagOrder, TagRow, TagRows, TrashRow,
+    UsageTotals,
+};
 pub use larder_oci::{Action, Actions};
 pub use pull::{BlobHead, Manifest, ManifestHead, OpenBlob};
 pub use push::{Condition, ManifestPush, ManifestPushed};
@@ -41,6 +48,7 @@ pub use registry::{PageRequest, Readiness, Registry, Statistics};
 pub use scrub::Scrub;
 pub use settings::{CreateOnPush, Reserve, Settings, Sparse};
 pub use sweep::{SweepProgress, SweepReport};
+pub use trash::{Purged, Undeleted};
 pub use upload::{BodyStream, Mount, UploadBody, UploadStatus};
 pub use usage::Usage;
 pub use verify::{Finding, FindingKind, VerifyOptions, VerifyProgress, VerifyReport};

@@ -56,6 +56,7 @@ impl Registry {
         let manifest = ParsedManifest::parse(&push.bytes, push.content_type.as_deref())?;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let tags = tags_of(&push);
+        let labels = self.labels_of(actor, repository, &manifest).await;
         let outcome = self.inner.catalog.put_manifest(PutManifest {
             repository: repository.clone(),
             digest,
@@ -64,6 +65,7 @@ impl Registry {
             media_type: manifest.media_type,
             artifact_type: manifest.artifact_type,
             subject,
+            labels,
             bytes: push.bytes,
             tags: tags.clone(),
             how: "push",

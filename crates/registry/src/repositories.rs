@@ -40,10 +40,11 @@ impl Registry {
         self.summary(repository).await
     }
 
-    /// Removes a repository with all its tags and manifests; bytes that nobody else holds go with the sweep.
+    /// Removes a repository with all its tags and manifests. They lie in the trash for a while; then bytes that nobody else holds go with the sweep.
     pub async fn remove_repository(&self, actor: &Actor, repository: &RepositoryName) -> Result<()> {
         self.permit_write(actor, Action::Admin, repository).await?;
-        if self.inner.catalog.remove_repository(repository, self.stamp(actor), self.lease_end()).await? {
+        let (lease, trash) = (self.lease_end(), self.trash_end());
+        if self.inner.catalog.remove_repository(repository, self.stamp(actor), lease, trash).await? {
             Ok(())
         } else {
             Err(Error::RepositoryUnknown(repository.clone()))
@@ -56,7 +57,7 @@ impl Registry {
         self.summary(repository).await
     }
 
-    async fn summary(&self, repository: &RepositoryName) -> Result<RepositorySummary> {
+    pub(crate) async fn summary(&self, repository: &RepositoryName) -> Result<RepositorySummary> {
         let summary = self.inner.catalog.repository_summary(repository).await?;
         summary.ok_or_else(|| Error::RepositoryUnknown(repository.clone()))
     }

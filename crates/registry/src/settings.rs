@@ -29,6 +29,8 @@ pub struct Settings {
     pub scrub_period: Duration,
     /// `scrub.rate`: bytes a second that the scrub reads at most.
     pub scrub_rate: u64,
+    /// `trash.window`: how long what was deleted can be brought back; zero for not at all.
+    pub trash_window: Duration,
     /// How long what the sweep or the quarantine took is remembered, so that a manifest which names it is refused.
     pub taken_memory: Duration,
 }
@@ -47,6 +49,7 @@ impl Default for Settings {
             journals: None,
             scrub_period: 30 * DAY,
             scrub_rate: 64 << 20,
+            trash_window: 7 * DAY,
             taken_memory: 7 * DAY,
         }
     }

@@ -34,6 +34,8 @@ pub struct SweepReport {
     pub blobs_removed: u64,
     /// Those bytes.
     pub bytes_removed: u64,
+    /// Manifests whose time in the trash was over.
+    pub trash_emptied: u64,
     /// Upload sessions that had been idle too long.
     pub uploads_expired: u64,
     /// Leftovers of crashes: objects and upload files that no row knows.
@@ -68,6 +70,7 @@ impl Registry {
             return Err(Error::CatalogBehind);
         }
         let mut report = SweepReport::default();
+        report.trash_emptied = self.inner.catalog.empty_trash(self.now()).await?;
         self.finish_condemned(&mut report).await?;
         loop {
             let batch = self.inner.catalog.sweep(self.now(), BATCH).await?;

@@ -11,6 +11,8 @@ pub struct Usage {
     pub live: Counted,
     /// Of these, blobs that no manifest names: kept by a lease, or waiting for the sweep.
     pub unreferenced: Counted,
+    /// Of the live ones, blobs that only the trash holds.
+    pub trash: Counted,
     /// Blobs that were replaced or condemned and still have bytes.
     pub leaving: Counted,
     /// Blobs set aside because they were found wrong.
@@ -64,6 +66,7 @@ impl Registry {
         Ok(Usage {
             live: totals.live.into(),
             unreferenced: totals.unreferenced.into(),
+            trash: totals.trash.into(),
             leaving: totals.leaving.into(),
             quarantined: totals.quarantined.into(),
             unverified: self.inner.catalog.unverified_totals().await?.into(),

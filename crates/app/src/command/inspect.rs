@@ -17,7 +17,7 @@ use crate::outcome::{Failure, Result};
 use crate::table::write_table;
 
 use super::copy::remote;
-use super::reference_arg::resolve;
+use super::reference_arg::resolve_then;
 use super::registry_args::RegistryArgs;
 
 /// A configuration larger than this is not looked into.
@@ -26,7 +26,7 @@ const CONFIG_LIMIT: u64 = 4 << 20;
 /// Options of `inspect`.
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// What to look at, as [HOST/]NAME:TAG or [HOST/]NAME@DIGEST
+    /// What to look at, as [HOST/]NAME:TAG or [HOST/]NAME@DIGEST; on a Larder also [HOST/]NAME:TAG@TIME, what the tag was then
     #[arg(value_name = "REF")]
     pub reference: String,
     /// Print the manifest's bytes and nothing else
@@ -100,7 +100,7 @@ struct Referrer {
 
 /// Runs `larder inspect`.
 pub async fn run(args: InspectArgs, context: &Context) -> Result {
-    let reference = resolve(&args.reference, context)?;
+    let reference = resolve_then(&args.reference, context).await?;
     let client = args.registry.client(None, context)?;
     let source: Remote = remote(&client, &reference)?;
     let root = source.root().await?;

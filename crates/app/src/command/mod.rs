@@ -14,6 +14,7 @@ pub mod inspect;
 mod listing;
 pub mod login;
 pub mod pull;
+pub mod purge;
 pub mod push;
 mod reference_arg;
 mod registry_args;
@@ -95,6 +96,8 @@ pub enum Command {
     Trust(trust::TrustCommand),
     /// Show who did what, and who was refused
     Audit(audit::AuditArgs),
+    /// Remove for good what must not stay, such as a secret that was pushed
+    Purge(purge::PurgeArgs),
     /// Collect garbage now and report; the server also does it by itself
     Sweep(upkeep::SweepArgs),
     /// Show how the server's reading back of everything stands, or begin a pass
@@ -143,6 +146,7 @@ impl Command {
             Self::Trust(command) => Some(command.data()),
             Self::Audit(args) => Some(&args.data),
             Self::Whoami(args) => Some(&args.data),
+            Self::Purge(args) => Some(&args.data),
             Self::Sweep(args) => Some(&args.data),
             Self::Verify(args) => Some(&args.data),
             Self::Usage(args) => Some(&args.data),
@@ -174,6 +178,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Grant(command) => grant::run(command, context).await,
         Command::Trust(command) => trust::run(command, context).await,
         Command::Audit(args) => audit::run(args, context).await,
+        Command::Purge(args) => purge::run(args, context).await,
         Command::Sweep(args) => upkeep::sweep(args, context).await,
         Command::Scrub(args) => upkeep::scrub(args, context).await,
         Command::Verify(args) => upkeep::verify(args, context).await,

@@ -1,10 +1,15 @@
 //! References as client commands take them. Without a host they mean the server that is talked to, never Docker Hub (case 18).
 
 use larder_oci::ImageReference;
+use larder_registry::point_in_time;
+use serde_json::Value;
 
+use crate::api_client::ApiClient;
 use crate::context::Context;
 use crate::outcome::{Failure, Result};
 use crate::target::server_url;
+
+use super::listing::with_query;
 
 /// The registry of a server's address: what stands before the name in a reference, and whether it speaks HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +24,10 @@ impl ServerAddress {
     /// That of `--server`, of `LARDER_SERVER` or of the last login, if there is one.
     pub fn of(context: &Context) -> Result<Option<Self>> {
         context.server_or_login()?.as_deref().map(Self::read).transpose()
+    }
+
+    fn url(&self) -> String {
+        format!("{}://{}", if self.secure { "https" } else { "http" }, self.host)
     }
 
     pub(super) fn read(server: &str) -> Result<Self> {
@@ -60,6 +69,31 @@ pub fn resolve(text: &str, context: &Context) -> Result<ImageReference> {
     }
 }
 
+/// The same, and `NAME:TAG@TIME`: then it is the digest that the tag was at that time, as its registry, a Larder, remembers.
+pub async fn resolve_then(text: &str, context: &Context) -> Result<ImageReference> {
+    let Some((now, time)) = in_time(text) else { return resolve(text, context) };
+    let reference = resolve(now, context)?;
+    let (Some(tag), None, Some(host)) = (&reference.tag, &reference.digest, &reference.host) else {
+        return Err(Failure::usage(format!("`{text}`: a time follows a tag, as in NAME:TAG@{time}")));
+    };
+    let meant = ServerAddress::of(context)?.filter(|server| server.host == *host);
+    let url = meant.map_or_else(|| server_url(host), |server| server.url());
+    let api = ApiClient::tcp(&url)?;
+    let path = format!("/api/v1/repositories/{}/-/tags/{tag}", reference.repository);
+    let outcome = api.get::<Value>(&with_query(&path, &[("at", Some(time.to_owned()))])).await;
+    api.close().await?;
+    let found = outcome.map_err(|failure| failure.about(text))?;
+    let digest = found["digest"].as_str().and_then(|digest| digest.parse().ok());
+    let digest =
+        digest.ok_or_else(|| Failure::failed(format!("{url} does not say what {now} was: is it a Larder?")))?;
+    Ok(ImageReference { tag: None, digest: Some(digest), ..reference })
+}
+
+/// A reference and the time behind it, if there is one. What a digest begins with is no time.
+fn in_time(text: &str) -> Option<(&str, &str)> {
+    text.rsplit_once('@').filter(|(_, time)| point_in_time(time).is_some())
+}
+
 /// How to write it.
 fn how(text: &str) -> String {
     let bare = text.split_once('@').map_or(text, |(bare, _)| bare);
@@ -94,6 +128,14 @@ mod tests {
         let failure = with(None).expect_err("there is none");
         assert_eq!(failure.exit(), Exit::Usage);
         assert!(failure.hint().is_some_and(|hint| hint.contains("localhost:5000/ml-model:1.0")), "{failure:?}");
+    }
+
+    #[test]
+    fn a_time_stands_behind_a_tag_and_a_digest_is_none() {
+        assert_eq!(in_time("ml-model:prod@2026-11-01"), Some(("ml-model:prod", "2026-11-01")));
+        assert_eq!(in_time("h/ml-model:prod@2026-11-01T12:00:00Z"), Some(("h/ml-model:prod", "2026-11-01T12:00:00Z")));
+        assert_eq!(in_time(&format!("ml-model@sha256:{}", "1".repeat(64))), None);
+        assert_eq!(in_time("ml-model:2026-11-01"), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use http::Method;
+use larder_oci::RepositoryName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,6 +27,8 @@ pub enum RepoCommand {
     Set(SetArgs),
     /// Remove a repository with all its tags and manifests
     Rm(RmArgs),
+    /// Bring a removed repository back with all that was in it
+    Undelete(UndeleteArgs),
 }
 
 /// Options of `repo ls`.
@@ -103,6 +106,17 @@ pub struct RmArgs {
     pub how: Destructive,
 }
 
+/// Options of `repo undelete`.
+#[derive(Args, Debug)]
+pub struct UndeleteArgs {
+    /// The name it had
+    #[command(flatten)]
+    pub named: NameArgs,
+    /// Under another name
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<RepositoryName>,
+}
+
 #[derive(Deserialize)]
 struct List {
     repositories: Vec<Value>,
@@ -117,6 +131,7 @@ impl RepoCommand {
             Self::Create(args) => &args.named.data,
             Self::Set(args) => &args.named.data,
             Self::Rm(args) => &args.named.data,
+            Self::Undelete(args) => &args.named.data,
         }
     }
 }
@@ -149,6 +164,12 @@ pub async fn run(command: RepoCommand, context: &Context) -> Result {
             let path = named.path();
             let api = named.target.open().await?;
             super::closing(set(&api, &path, &args, context).await, api).await
+        }
+        RepoCommand::Undelete(args) => {
+            let named = Named::repository(&args.named.name, &args.named.data, context)?;
+            let path = format!("{}/-/undelete", named.path());
+            let api = named.target.open().await?;
+            super::closing(undelete(&api, &path, &args, context).await, api).await
         }
         RepoCommand::Rm(args) => {
             let named = Named::repository(&args.named.name, &args.named.data, context)?;
@@ -211,6 +232,14 @@ async fn set(api: &ApiClient, path: &str, args: &SetArgs, context: &Context) -> 
     }
     let changed: Value = api.send(Method::PATCH, path, &Value::Object(change)).await?;
     context.emit(&changed, |out| writeln!(out, "{}  {}", args.named.name, visibility(&changed)))
+}
+
+async fn undelete(api: &ApiClient, path: &str, args: &UndeleteArgs, context: &Context) -> Result {
+    let restored: Value = api.send(Method::POST, path, &json!({ "as": args.name })).await?;
+    context.emit(&restored, |out| {
+        let name = restored["name"].as_str().unwrap_or_default();
+        writeln!(out, "{name} is there again: {} tags, {} manifests", restored["tags"], restored["manifests"])
+    })
 }
 
 async fn create(api: &ApiClient, name: &str, asked: &Value, context: &Context) -> Result {

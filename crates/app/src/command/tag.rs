@@ -2,16 +2,18 @@
 
 use clap::{Args, Subcommand};
 use http::Method;
-use larder_oci::Tag;
+use larder_oci::{Tag, TagKind, VersionRange};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api_client::ApiClient;
 use crate::config::rounded_size;
-use crate::context::{Context, DataArg, Destructive, Output};
+use crate::context::{Context, DataArg, Destructive};
 use crate::named::Named;
 use crate::outcome::{Failure, Result};
-use crate::table::{short_digest, short_time, write_table};
+use crate::table::short_digest;
+
+use super::listing::{self, Column, text, time};
 
 /// What to do with tags.
 #[derive(Debug, Subcommand)]
@@ -24,6 +26,10 @@ pub enum TagCommand {
     Rm(RmArgs),
     /// Show what a tag pointed to, newest first
     History(HistoryArgs),
+    /// Point a tag at what it pointed to before
+    Rollback(RollbackArgs),
+    /// Bring a deleted tag or manifest back
+    Undelete(UndeleteArgs),
 }
 
 /// Options of `tag ls`.
@@ -31,6 +37,18 @@ pub enum TagCommand {
 pub struct LsArgs {
     /// The repository: `team/model`
     pub name: String,
+    /// In which order: by name, the newest version first, or the last moved first
+    #[arg(long, value_name = "ORDER", default_value = "name", value_parser = ["name", "version", "time"])]
+    pub sort: String,
+    /// Only tags of a kind: version, build, commit, branch, stage, latest, date or other
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<TagKind>,
+    /// Only versions and builds in a range: `>=1.2 <2`, `1.x`, `^1.4`
+    #[arg(long, value_name = "RANGE")]
+    pub range: Option<VersionRange>,
+    /// Show what was deleted and can be brought back
+    #[arg(long, conflicts_with_all = ["kind", "range"])]
+    pub deleted: bool,
     /// Where
     #[command(flatten)]
     pub data: DataArg,
@@ -73,9 +91,33 @@ pub struct HistoryArgs {
     pub data: DataArg,
 }
 
-#[derive(Deserialize)]
-struct List {
-    tags: Vec<Value>,
+/// Options of `tag rollback`.
+#[derive(Args, Debug)]
+pub struct RollbackArgs {
+    /// The tag, as `NAME:TAG`
+    pub reference: String,
+    /// How many changes back, a digest that the tag pointed to, or a time (`2026-11-01`, `2026-11-01T12:00:00Z`)
+    #[arg(long, value_name = "N|DIGEST|TIME", default_value = "1")]
+    pub to: String,
+    /// Where
+    #[command(flatten)]
+    pub data: DataArg,
+    /// Whether to ask
+    #[command(flatten)]
+    pub how: Destructive,
+}
+
+/// Options of `tag undelete`.
+#[derive(Args, Debug)]
+pub struct UndeleteArgs {
+    /// The tag as `NAME:TAG`, or the manifest as `NAME@DIGEST`, which brings its tags back too
+    pub reference: String,
+    /// Under another name
+    #[arg(long = "as", value_name = "TAG")]
+    pub name: Option<Tag>,
+    /// Where
+    #[command(flatten)]
+    pub data: DataArg,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +133,8 @@ impl TagCommand {
             Self::Add(args) => &args.data,
             Self::Rm(args) => &args.data,
             Self::History(args) => &args.data,
+            Self::Rollback(args) => &args.data,
+            Self::Undelete(args) => &args.data,
         }
     }
 }
@@ -102,8 +146,14 @@ pub async fn run(command: TagCommand, context: &Context) -> Result {
             let named = Named::repository(&args.name, &args.data, context)?;
             let path = named.path();
             let api = named.target.open().await?;
-            super::closing(list(&api, &path, context).await, api).await
+            let outcome = match args.deleted {
+                true => listing::list(&api, &format!("{path}/-/trash"), "manifests", DELETED, context).await,
+                false => list(&api, &path, &args, context).await,
+            };
+            super::closing(outcome, api).await
         }
+        TagCommand::Rollback(args) => rollback(args, context).await,
+        TagCommand::Undelete(args) => undelete(args, context).await,
         TagCommand::Add(args) => add(args, context).await,
         TagCommand::Rm(args) => remove(args, context).await,
         TagCommand::History(args) => {
@@ -115,35 +165,36 @@ pub async fn run(command: TagCommand, context: &Context) -> Result {
     }
 }
 
-async fn list(api: &ApiClient, path: &str, context: &Context) -> Result {
-    let mut all = Vec::new();
-    let take = |page: List| {
-        if context.output() == Output::Json {
-            all.extend(page.tags);
-            return Ok(());
-        }
-        context.emit_list(&page.tags, |out| {
-            let rows: Vec<_> = page.tags.iter().map(row).collect();
-            if rows.is_empty() {
-                Ok(())
-            } else {
-                let header = ["TAG", "DIGEST", "SIZE", "UPDATED", ""];
-                write_table(out, &header, &[false, false, true, false, false], &rows)
-            }
-        })
-    };
-    api.pages(&format!("{path}/-/tags"), take).await?;
-    if context.output() == Output::Json { context.emit_list(&all, |_| Ok(())) } else { Ok(()) }
+async fn list(api: &ApiClient, path: &str, args: &LsArgs, context: &Context) -> Result {
+    let wanted = [
+        ("sort", Some(args.sort.clone())),
+        ("kind", args.kind.map(|kind| kind.to_string())),
+        ("range", args.range.as_ref().map(VersionRange::to_string)),
+    ];
+    let path = listing::with_query(&format!("{path}/-/tags"), &wanted);
+    listing::list(api, &path, "tags", TAGS, context).await
 }
 
-fn row(tag: &Value) -> Vec<String> {
-    vec![
-        tag["name"].as_str().unwrap_or_default().to_owned(),
-        short_digest(tag["digest"].as_str().unwrap_or_default()),
-        rounded_size(tag["size"].as_u64().unwrap_or(0)),
-        short_time(tag["updated"].as_str().unwrap_or_default()),
-        if tag["incomplete"] == true { "incomplete".to_owned() } else { String::new() },
-    ]
+const TAGS: &[Column] = &[
+    Column { title: "TAG", cell: |tag| text(&tag["name"]) },
+    Column { title: "KIND", cell: |tag| text(&tag["kind"]) },
+    Column { title: "DIGEST", cell: |tag| digest(&tag["digest"]) },
+    Column { title: "SIZE", cell: |tag| rounded_size(tag["size"].as_u64().unwrap_or(0)) },
+    Column { title: "UPDATED", cell: |tag| time(&tag["updated"]) },
+    Column { title: "", cell: |tag| if tag["incomplete"] == true { "incomplete".to_owned() } else { String::new() } },
+];
+
+const DELETED: &[Column] = &[
+    Column { title: "DIGEST", cell: |entry| text(&entry["digest"]) },
+    Column { title: "TAGS", cell: |entry| text(&entry["tags"]) },
+    Column { title: "SIZE", cell: |entry| rounded_size(entry["size"].as_u64().unwrap_or(0)) },
+    Column { title: "DELETED", cell: |entry| time(&entry["deleted"]) },
+    Column { title: "BY", cell: |entry| text(&entry["by"]) },
+    Column { title: "UNTIL", cell: |entry| time(&entry["until"]) },
+];
+
+fn digest(value: &Value) -> String {
+    value.as_str().map_or_else(|| "-".to_owned(), short_digest)
 }
 
 async fn add(args: AddArgs, context: &Context) -> Result {
@@ -205,19 +256,67 @@ async fn history(api: &ApiClient, path: &str, context: &Context) -> Result {
         Ok(())
     })
     .await?;
-    context.emit_list(&all, |out| {
-        let rows: Vec<_> = all.iter().map(change).collect();
-        write_table(out, &["WHEN", "HOW", "FROM", "TO", "BY"], &[false; 5], &rows)
-    })
+    context.emit_list(&all, |out| listing::table(out, CHANGES, &all))
 }
 
-fn change(change: &Value) -> Vec<String> {
-    let digest = |field: &str| change[field].as_str().map_or_else(|| "-".to_owned(), short_digest);
-    vec![
-        short_time(change["at"].as_str().unwrap_or_default()),
-        change["how"].as_str().unwrap_or_default().to_owned(),
-        digest("from"),
-        digest("to"),
-        change["by"].as_str().unwrap_or_default().to_owned(),
-    ]
+const CHANGES: &[Column] = &[
+    Column { title: "WHEN", cell: |change| time(&change["at"]) },
+    Column { title: "HOW", cell: |change| text(&change["how"]) },
+    Column { title: "FROM", cell: |change| digest(&change["from"]) },
+    Column { title: "TO", cell: |change| digest(&change["to"]) },
+    Column { title: "BY", cell: |change| text(&change["by"]) },
+    Column { title: "VERSION", cell: |change| label(change, "org.opencontainers.image.version") },
+    Column { title: "COMMIT", cell: |change| label(change, "org.opencontainers.image.revision") },
+];
+
+/// A label's value; its first characters are enough of a commit.
+fn label(change: &Value, name: &str) -> String {
+    change["labels"][name].as_str().map_or_else(|| "-".to_owned(), |value| value.chars().take(12).collect())
+}
+
+/// Asks what would happen, shows it, and does that: to the digest that was shown, whatever moves meanwhile.
+async fn rollback(args: RollbackArgs, context: &Context) -> Result {
+    let (named, tag) = Named::tagged(&args.reference, &args.data, context)?;
+    let path = format!("{}/-/tags/{tag}/rollback", named.path());
+    let api = named.target.open().await?;
+    let work = async {
+        let asked = json!({ "to": args.to, "dry_run": true });
+        let found: Value = api.send(Method::POST, &path, &asked).await?;
+        if found["from"] == found["to"] {
+            return context.emit(&found, |out| writeln!(out, "{} is {} already", args.reference, text(&found["to"])));
+        }
+        let preview =
+            format!("{} moves\n  from {}\n  to   {}", args.reference, text(&found["from"]), text(&found["to"]));
+        if !context.confirm(args.how, &preview, "Move it?")? {
+            return Ok(());
+        }
+        let moved: Value = api.send(Method::POST, &path, &json!({ "to": found["to"] })).await?;
+        context.emit(&moved, |out| writeln!(out, "{} -> {}", args.reference, text(&moved["to"])))
+    };
+    let outcome = work.await;
+    super::closing(outcome, api).await
+}
+
+async fn undelete(args: UndeleteArgs, context: &Context) -> Result {
+    let named = Named::read(&args.reference, &args.data, context)?;
+    let what = match (&named.tag, &named.digest, &args.name) {
+        (Some(tag), None, _) => format!("tags/{tag}"),
+        (None, Some(digest), None) => format!("manifests/{digest}"),
+        (None, Some(_), Some(_)) => return Err(Failure::usage("--as is for a tag; a manifest keeps its digest")),
+        _ => return Err(Failure::usage(format!("`{}`: write NAME:TAG or NAME@DIGEST", args.reference))),
+    };
+    let path = format!("{}/-/{what}/undelete", named.path());
+    let repository = named.repository.clone();
+    let api = named.target.open().await?;
+    let work = async {
+        let restored: Value = api.send(Method::POST, &path, &json!({ "as": args.name })).await?;
+        context.emit(&restored, |out| match restored["tags"].as_array().map_or(&[][..], Vec::as_slice) {
+            [] => writeln!(out, "{repository}@{}", text(&restored["digest"])),
+            tags => tags
+                .iter()
+                .try_for_each(|tag| writeln!(out, "{repository}:{} -> {}", text(tag), text(&restored["digest"]))),
+        })
+    };
+    let outcome = work.await;
+    super::closing(outcome, api).await
 }

@@ -105,6 +105,7 @@ pub async fn usage(args: UsageArgs, context: &Context) -> Result {
                 ("live", "blobs that are served"),
                 ("unreferenced", "of these, blobs that no manifest names"),
                 ("unverified", "of these, blobs taken over and not hashed yet"),
+                ("trash", "of these, blobs that only the trash holds"),
                 ("leaving", "blobs on their way out"),
                 ("quarantined", "blobs set aside because they were wrong"),
                 ("manifests", "manifests"),

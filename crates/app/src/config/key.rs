@@ -129,6 +129,7 @@ pub const KEYS: &[Key] = &[
     of("tls.required", Kind::Switch, "false", "Refuse to start when another machine could reach the registry in the clear."),
     of("tls.self_signed", Kind::Switch, "false", "Make an authority and a certificate in the data folder (`tls/`), and say how clients come to trust it.").flag("--tls-self-signed"),
     of("token.ttl", Kind::Duration(MINUTE, 60 * MINUTE), "15m", "How long a token of the token service holds. Clients fetch another one by themselves."),
+    of("trash.window", Kind::Duration(0, YEARS), "7d", "How long deleted tags, manifests and repositories can be brought back, with their bytes. With 0 there is no trash."),
     of("uploads.idle", Kind::Duration(1, YEARS), "7d", "How long an upload may rest before it is given up and its disk space returned."),
 ];
 

@@ -13,3 +13,4 @@ mod tls;
 mod transfers;
 mod unknown_authorities;
 mod upkeep;
+mod versions;

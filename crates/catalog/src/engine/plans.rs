@@ -15,7 +15,7 @@ use crate::model::access::{
     AuditEntry, AuditFilter, Effect, GrantFilter, Group, Invitation, NewGrant, NewRobot, NewUser, Outcome,
     RepositoryChange, RobotChange, Session, Subject, TokenKind, UserChange,
 };
-use crate::model::{MountSource, NewJob, RepositoryFilter};
+use crate::model::{MountSource, NewJob, Purge, RepositoryFilter, RollbackTo, TagListing, TagOrder};
 
 static SEEN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
@@ -43,6 +43,7 @@ const WHOLE: &[&str] = &[
     "FROM blobs WHERE state IN (1, 2)",
     "FROM blobs WHERE state = 3",
     "FROM blobs b WHERE b.state = 0\n             AND NOT EXISTS (SELECT 1 FROM edges",
+    "FROM blobs b WHERE b.state = 0\n             AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.digest_id = b.digest_id)\n             AND EXISTS",
     "SUM(size), 0) AS BIGINT) FROM blobs WHERE state = 0",
     "SUM(LENGTH(bytes))",
     "FROM uploads\"",
@@ -133,6 +134,7 @@ async fn exercise(f: &Fixture) {
     f.put_tag(&a, &tag("i"), &push.digest, "retag", stamp(2)).await.expect("answered");
     f.put_tag(&a, &tag("i"), &index.digest, "retag", stamp(2)).await.expect("answered");
     f.delete_tag(&a, &tag("u"), stamp(2)).await.expect("answered");
+    trash(f).await;
     f.delete_blob(&a, &b.digest, stamp(2)).await.expect("answered");
     f.delete_blob(&name("b"), &b.digest, stamp(2)).await.expect("answered");
     f.quarantine_blob("unknown", stamp(2)).await.expect("answered");
@@ -140,14 +142,52 @@ async fn exercise(f: &Fixture) {
     f.quarantine_blob(&f.blob_rows(0, 9).await.expect("rows").items[2].blob.key, stamp(2)).await.expect("answered");
     f.forget_missing_blob(&b.key, stamp(2)).await.expect("answered");
     f.quarantine_manifest(&index.digest, stamp(2)).await.expect("answered");
-    f.delete_manifest(&a, &push.digest, at(30), stamp(2)).await.expect("answered");
+    f.delete_manifest(&a, &push.digest, at(30), None, stamp(2)).await.expect("answered");
     f.sweep_all(40).await;
     f.queue_unreferenced(at(1)).await.expect("answered");
-    f.remove_repository(&a, stamp(3), at(30)).await.expect("answered");
+    f.remove_repository(&a, stamp(3), at(30), None).await.expect("answered");
     outbox(f).await;
     access(f).await;
     credentials(f).await;
     audit(f).await;
+}
+
+async fn trash(f: &Fixture) {
+    let (t, b) = (name("trash"), blob(7));
+    f.push_blob("trash", &b, 10).await;
+    let mut push = manifest("trash", 70, vec![layer(&b)], &["t", "u"]);
+    push.subject = Some(b.digest);
+    f.push(push.clone()).await;
+    for to in [RollbackTo::Changes(0), RollbackTo::Changes(1), RollbackTo::Digest(push.digest), RollbackTo::Time(at(1))]
+    {
+        f.rollback_tag(&t, &tag("t"), to, true, stamp(2)).await.expect("answered");
+    }
+    let delete = async || {
+        f.delete_manifest(&t, &push.digest, at(20), Some(at(90)), stamp(3)).await.expect("answered");
+    };
+    delete().await;
+    f.trash(&t, 0, 9).await.expect("answered");
+    f.undelete_tag(&t, &tag("t"), None, stamp(4)).await.expect("answered");
+    delete().await;
+    f.undelete_manifest(&t, &push.digest, stamp(4)).await.expect("answered");
+    delete().await;
+    f.push(push.clone()).await;
+    f.remove_repository(&t, stamp(5), at(20), Some(at(90))).await.expect("answered");
+    f.removed_by(&t).await.expect("answered");
+    f.undelete_repository(&t, None, stamp(6)).await.expect("answered");
+    delete().await;
+    f.purge(Purge::Manifest(t.clone(), push.digest), stamp(7)).await.expect("answered");
+    f.push_blob("trash", &b, 10).await;
+    f.push(push.clone()).await;
+    f.purge(Purge::Manifest(t.clone(), push.digest), stamp(7)).await.expect("answered");
+    f.push_blob("trash", &b, 10).await;
+    f.push(push.clone()).await;
+    delete().await;
+    f.purge(Purge::Trash(t.clone()), stamp(8)).await.expect("answered");
+    f.push_blob("trash", &b, 10).await;
+    f.push(push.clone()).await;
+    delete().await;
+    f.empty_trash(at(99)).await.expect("answered");
 }
 
 async fn access(f: &Fixture) {
@@ -197,7 +237,7 @@ async fn access(f: &Fixture) {
     }
     f.remove_group("team", stamp(1)).await.expect("answered");
     f.remove_robot("ci", stamp(1)).await.expect("answered");
-    f.remove_repository(&name("b/x"), stamp(1), at(9)).await.expect("answered");
+    f.remove_repository(&name("b/x"), stamp(1), at(9), None).await.expect("answered");
     f.remove_user("bob", stamp(1)).await.expect("answered");
     f.access_version().await.expect("answered");
     f.accounts_exist().await.expect("answered");
@@ -255,7 +295,17 @@ async fn audit(f: &Fixture) {
 async fn lists(f: &Fixture) {
     let a = name("a");
     f.tags(&a, None, 9).await.expect("answered");
-    f.tag_rows(&a, None, 9).await.expect("answered");
+    for order in [TagOrder::Name, TagOrder::Version, TagOrder::Time] {
+        for after in [None, Some("t"), Some("0:t")] {
+            let listing = TagListing { order, ..TagListing::default() };
+            f.tag_rows(&a, &listing, after, 9).await.expect("answered");
+        }
+    }
+    f.tag_then(&a, &tag("t"), at(9)).await.expect("answered");
+    f.tag_then(&a, &tag("t"), at(-9)).await.expect("answered");
+    f.last_digest(&a, &tag("t")).await.expect("answered");
+    f.last_digest(&a, &tag("x")).await.expect("answered");
+    f.manifest_labels(&a, &blob(1).digest).await.expect("answered");
     f.tag_history(&a, &tag("t"), None, 9).await.expect("answered");
     for artifact_type in [None, Some("x")] {
         f.referrers(&a, &blob(1).digest, artifact_type, None, 9).await.expect("answered");

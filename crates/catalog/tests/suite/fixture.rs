@@ -250,6 +250,7 @@ pub fn manifest(repository: &str, number: u64, edges: Vec<NewEdge>, tags: &[&str
         artifact_type: None,
         subject: None,
         annotations: None,
+        labels: None,
         bytes,
         edges,
         tags: tags.iter().map(|text| tag(text)).collect(),

@@ -5,6 +5,7 @@
 mod access;
 mod blobs;
 mod fixture;
+mod history;
 mod import;
 mod manifests;
 mod model;
@@ -13,7 +14,9 @@ mod pages;
 mod races;
 mod repositories;
 mod sweep;
+mod tag_list;
 mod tags;
+mod trash;
 mod uploads;
 mod verify;
 

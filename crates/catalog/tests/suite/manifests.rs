@@ -1,7 +1,7 @@
 //! Pushing, pulling and removing manifests.
 
 use larder_catalog::model::{
-    Condition, DeleteOutcome, Manifest, NewEdge, NewJob, PutManifest, PutManifestOutcome, Sparse,
+    Condition, DeleteOutcome, Manifest, NewEdge, NewJob, PutManifest, PutManifestOutcome, Sparse, TagListing,
 };
 use larder_oci::{Algorithm, Digest, EdgeKind, Reference};
 
@@ -45,7 +45,12 @@ async fn a_push_is_one_transaction_of_bytes_edges_tags_history_events_and_jobs(f
     assert_eq!(outcome, PutManifestOutcome::Stored { created: true, missing: vec![], moved });
     assert_eq!(f.statistics().units, units + 1);
     assert!(f.member_blob(&name("team/model"), &l.digest, "alice").await.expect("a look").expect("a member").has_edge);
-    let rows = f.tag_rows(&name("team/model"), None, 10).await.expect("rows").expect("the repository").items;
+    let rows = f
+        .tag_rows(&name("team/model"), &TagListing::default(), None, 10)
+        .await
+        .expect("rows")
+        .expect("the repository")
+        .items;
     assert_eq!(rows[1].name, tag("v1"));
     assert_eq!((rows[1].digest, rows[1].updated), (push.digest, at(1)));
     assert_eq!(rows[1].size, push.bytes.len() as u64 + c.size + l.size);
@@ -98,7 +103,8 @@ async fn a_pushed_again_manifest_is_not_new_and_moves_nothing(f: Fixture) {
     assert_eq!(outcome, PutManifestOutcome::Stored { created: false, missing: vec![], moved: vec![] });
     assert!(f.events(last, 100).await.expect("events").items.is_empty());
     assert_eq!(f.tag_history(&name("a"), &tag("t"), None, 10).await.expect("history").items.len(), 1);
-    let rows = f.tag_rows(&name("a"), None, 10).await.expect("rows").expect("the repository").items;
+    let rows =
+        f.tag_rows(&name("a"), &TagListing::default(), None, 10).await.expect("rows").expect("the repository").items;
     assert_eq!(rows[0].updated, at(1), "a tag that did not move keeps its time");
     let other = manifest("a", 2, vec![], &["t"]);
     let outcome = f.put_manifest(other).await.expect("pushed");
@@ -131,7 +137,8 @@ async fn absent_targets_are_refused_named_or_accepted(f: Fixture) {
 
 /// How tag `t` of `a` is marked, and how many manifests of `a` and of all are.
 async fn marked(f: &Fixture) -> (bool, u64, u64) {
-    let rows = f.tag_rows(&name("a"), None, 1).await.expect("rows").expect("the repository").items;
+    let rows =
+        f.tag_rows(&name("a"), &TagListing::default(), None, 1).await.expect("rows").expect("the repository").items;
     let summary = f.repository_summary(&name("a")).await.expect("answered").expect("the repository");
     (rows[0].incomplete, summary.incomplete, f.incomplete_manifests().await.expect("answered"))
 }
@@ -229,12 +236,12 @@ async fn a_child_of_an_index_cannot_be_deleted_before_it(f: Fixture) {
     f.push(inner.clone()).await;
     let index = manifest("a", 2, vec![child(&inner)], &["t"]);
     f.push(index.clone()).await;
-    let delete = async |digest| f.delete_manifest(&name("a"), digest, at(60), stamp(2)).await.expect("answered");
+    let delete = async |digest| f.delete_manifest(&name("a"), digest, at(60), None, stamp(2)).await.expect("answered");
     assert_eq!(delete(&inner.digest).await, DeleteOutcome::InUse { parent: index.digest });
     assert_eq!(delete(&index.digest).await, DeleteOutcome::Deleted);
     assert_eq!(delete(&index.digest).await, DeleteOutcome::Absent);
     assert_eq!(delete(&inner.digest).await, DeleteOutcome::Deleted);
-    let elsewhere = f.delete_manifest(&name("b"), &inner.digest, at(60), stamp(2)).await.expect("answered");
+    let elsewhere = f.delete_manifest(&name("b"), &inner.digest, at(60), None, stamp(2)).await.expect("answered");
     assert_eq!(elsewhere, DeleteOutcome::Absent);
 }
 
@@ -248,7 +255,7 @@ async fn a_deleted_manifest_is_gone_with_its_tags_and_its_blobs_get_a_lease(f: F
     f.push(first.clone()).await;
     f.push(second.clone()).await;
     assert!(f.sweep_all(20).await.is_empty(), "edges hold both");
-    let outcome = f.delete_manifest(&name("a"), &first.digest, at(90), stamp(30)).await.expect("answered");
+    let outcome = f.delete_manifest(&name("a"), &first.digest, at(90), None, stamp(30)).await.expect("answered");
     assert_eq!(outcome, DeleteOutcome::Deleted);
     assert_eq!(pull(&f, "a", "t").await, None);
     assert_eq!(pull(&f, "a", &first.digest.to_string()).await, None);
@@ -267,10 +274,10 @@ async fn a_manifest_that_another_repository_has_keeps_its_bytes(f: Fixture) {
     let push = manifest("a", 1, vec![], &["t"]);
     f.push(push.clone()).await;
     f.push(PutManifest { repository: name("b"), ..push.clone() }).await;
-    f.delete_manifest(&name("a"), &push.digest, at(9), stamp(2)).await.expect("deleted");
+    f.delete_manifest(&name("a"), &push.digest, at(9), None, stamp(2)).await.expect("deleted");
     assert_eq!(pull(&f, "b", "t").await.expect("a manifest").bytes, Some(push.bytes.clone()));
     assert_eq!(f.manifest_bytes(None, 10).await.expect("bytes").items.len(), 1);
-    f.delete_manifest(&name("b"), &push.digest, at(9), stamp(2)).await.expect("deleted");
+    f.delete_manifest(&name("b"), &push.digest, at(9), None, stamp(2)).await.expect("deleted");
     assert_eq!(f.manifest_bytes(None, 10).await.expect("bytes").items.len(), 0);
 }
 
@@ -289,10 +296,10 @@ async fn referrers_do_not_hold_their_subject_and_outlive_it(f: Fixture) {
     let listed = list().await;
     assert_eq!((listed[0].digest, listed[0].artifact_type.as_deref()), (signature.digest, Some("application/sig")));
     assert_eq!(listed[0].annotations.as_deref(), Some("{\"k\":\"v\"}"));
-    let outcome = f.delete_manifest(&name("a"), &subject.digest, at(9), stamp(2)).await.expect("answered");
+    let outcome = f.delete_manifest(&name("a"), &subject.digest, at(9), None, stamp(2)).await.expect("answered");
     assert_eq!(outcome, DeleteOutcome::Deleted);
     assert_eq!(list().await.len(), 1);
-    f.delete_manifest(&name("a"), &signature.digest, at(9), stamp(2)).await.expect("answered");
+    f.delete_manifest(&name("a"), &signature.digest, at(9), None, stamp(2)).await.expect("answered");
     assert!(list().await.is_empty());
 }
 

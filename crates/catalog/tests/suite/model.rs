@@ -124,7 +124,7 @@ impl Model {
             Step::DeleteBlob { repository, blob } => self.delete_blob(f, repository, blob).await,
             Step::Remove { repository, minutes } => {
                 let (stamp, until) = (stamp_of("alice", self.now), at(self.now + minutes));
-                f.remove_repository(&name(&place(repository)), stamp, until).await.expect("answered");
+                f.remove_repository(&name(&place(repository)), stamp, until, None).await.expect("answered");
                 self.members.retain(|(place, _)| *place != repository);
                 self.manifests.retain(|(place, _)| *place != repository);
                 self.leases.retain(|(place, _, _), _| *place != repository);
@@ -172,7 +172,8 @@ impl Model {
     async fn delete_manifest(&mut self, f: &Fixture, repository: usize, number: u64, who: usize, minutes: i64) {
         let digest = manifest("x", number, vec![], &[]).digest;
         let (until, stamp) = (at(self.now + minutes), stamp_of(PEOPLE[who], self.now));
-        let outcome = f.delete_manifest(&name(&place(repository)), &digest, until, stamp).await.expect("answered");
+        let outcome =
+            f.delete_manifest(&name(&place(repository)), &digest, until, None, stamp).await.expect("answered");
         let there = self.manifests.remove(&(repository, number));
         assert_eq!(outcome, if there { DeleteOutcome::Deleted } else { DeleteOutcome::Absent });
         for blob in layers(number).into_iter().filter(|_| there) {

@@ -1,6 +1,6 @@
 //! Lists: keyset pages, in the order of bytes (**Invariant 10**).
 
-use larder_catalog::model::{NewEdge, PutManifest, RepositoryFilter};
+use larder_catalog::model::{NewEdge, PutManifest, RepositoryFilter, TagListing};
 use larder_oci::{Digest, EdgeKind};
 
 use crate::fixture::{Fixture, digest, manifest, name, stamp, tag, visible};
@@ -32,8 +32,13 @@ async fn tags_come_in_the_order_of_bytes_and_go_on_after_any_text(f: Fixture) {
     assert_eq!(page.items, [tag("a_1"), tag("aa")]);
     assert!(list(Some("~ no tag at all"), 9).await.items.is_empty());
     assert_eq!(f.tags(&name("b"), None, 9).await.expect("listed"), None);
-    assert_eq!(f.tag_rows(&name("b"), None, 9).await.expect("listed"), None);
-    let rows = f.tag_rows(&name("a"), Some("a.1"), 2).await.expect("listed").expect("the repository").items;
+    assert_eq!(f.tag_rows(&name("b"), &TagListing::default(), None, 9).await.expect("listed"), None);
+    let rows = f
+        .tag_rows(&name("a"), &TagListing::default(), Some("a.1"), 2)
+        .await
+        .expect("listed")
+        .expect("the repository")
+        .items;
     assert_eq!(rows.into_iter().map(|row| row.name).collect::<Vec<_>>(), [tag("a_1"), tag("aa")]);
 }
 

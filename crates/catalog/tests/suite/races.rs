@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use larder_catalog::Catalog;
-use larder_catalog::model::{Blob, MountSource, PutManifest, PutManifestOutcome};
+use larder_catalog::model::{Blob, MountSource, PutManifest, PutManifestOutcome, TagListing};
 
 use crate::fixture::{Fixture, at, blob, commit, layer, manifest, name, stamp, upload};
 
@@ -62,7 +62,10 @@ async fn no_acknowledged_manifest_loses_a_blob_to_the_sweep(f: Fixture) {
                     if n % 5 == 4
                         && let Some((push, _)) = stored.pop()
                     {
-                        catalog.delete_manifest(&name("a"), &push.digest, at(50), stamp(1)).await.expect("deleted");
+                        catalog
+                            .delete_manifest(&name("a"), &push.digest, at(50), None, stamp(1))
+                            .await
+                            .expect("deleted");
                     }
                 }
                 (stored, refused)
@@ -120,7 +123,7 @@ async fn an_index_and_the_delete_of_its_child_do_not_both_succeed(f: Fixture) {
         let pushed = tokio::spawn(async move { catalog.put_manifest(push).await.expect("answered") });
         let catalog = f.catalog.clone();
         let deleted = tokio::spawn(async move {
-            catalog.delete_manifest(&name("a"), &inner.digest, at(9), stamp(1)).await.expect("answered")
+            catalog.delete_manifest(&name("a"), &inner.digest, at(9), None, stamp(1)).await.expect("answered")
         });
         let (pushed, deleted) = (pushed.await.expect("no panic"), deleted.await.expect("no panic"));
         let stored = matches!(pushed, PutManifestOutcome::Stored { .. });
@@ -145,9 +148,12 @@ async fn pushes_and_removals_of_a_repository_leave_no_row_without_bytes(f: Fixtu
                         .await;
                     assert_eq!(got.expect("answered").expect("an acknowledged manifest").bytes, Some(push.bytes));
                     if n % 2 == task % 2 {
-                        catalog.remove_repository(&name("shared"), stamp(1), at(9)).await.expect("answered");
+                        catalog.remove_repository(&name("shared"), stamp(1), at(9), None).await.expect("answered");
                     } else {
-                        catalog.delete_manifest(&name(&mine), &push.digest, at(9), stamp(1)).await.expect("answered");
+                        catalog
+                            .delete_manifest(&name(&mine), &push.digest, at(9), None, stamp(1))
+                            .await
+                            .expect("answered");
                     }
                 }
             })
@@ -158,7 +164,13 @@ async fn pushes_and_removals_of_a_repository_leave_no_row_without_bytes(f: Fixtu
     }
     let tags = f.repositories(&larder_catalog::model::RepositoryFilter::All, None, 100).await.expect("listed");
     for repository in tags.items {
-        for row in f.tag_rows(&repository, None, 100).await.expect("rows").expect("the repository").items {
+        for row in f
+            .tag_rows(&repository, &TagListing::default(), None, 100)
+            .await
+            .expect("rows")
+            .expect("the repository")
+            .items
+        {
             let reference = row.name.as_str().parse().expect("a reference");
             assert!(f.manifest(&repository, &reference, true).await.expect("answered").is_some());
         }

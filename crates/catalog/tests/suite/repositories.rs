@@ -38,12 +38,12 @@ async fn a_summary_counts_what_a_repository_holds(f: Fixture) {
 async fn an_emptied_repository_stays_listed_until_it_is_removed(f: Fixture) {
     let push = manifest("a", 1, vec![], &["t"]);
     f.push(push.clone()).await;
-    f.delete_manifest(&name("a"), &push.digest, at(9), stamp(2)).await.expect("deleted");
+    f.delete_manifest(&name("a"), &push.digest, at(9), None, stamp(2)).await.expect("deleted");
     assert!(f.repository_exists(&name("a")).await.expect("answered"));
     assert_eq!(f.tags(&name("a"), None, 9).await.expect("listed").expect("the repository").items, []);
-    assert!(f.remove_repository(&name("a"), stamp(3), at(9)).await.expect("answered"));
+    assert!(f.remove_repository(&name("a"), stamp(3), at(9), None).await.expect("answered"));
     assert!(!f.repository_exists(&name("a")).await.expect("answered"));
-    assert!(!f.remove_repository(&name("a"), stamp(3), at(9)).await.expect("answered"));
+    assert!(!f.remove_repository(&name("a"), stamp(3), at(9), None).await.expect("answered"));
 }
 
 async fn a_removed_repository_takes_everything_but_its_history(f: Fixture) {
@@ -60,7 +60,7 @@ async fn a_removed_repository_takes_everything_but_its_history(f: Fixture) {
     f.put_manifest(larder_catalog::model::PutManifest { sparse: larder_catalog::model::Sparse::Accept, ..kept })
         .await
         .expect("pushed");
-    assert!(f.remove_repository(&name("a"), stamp(5), at(50)).await.expect("answered"));
+    assert!(f.remove_repository(&name("a"), stamp(5), at(50), None).await.expect("answered"));
     assert!(!f.is_member("a", &own.digest).await);
     assert_eq!(f.tags(&name("a"), None, 9).await.expect("listed"), None);
     let history = f.tag_history(&name("a"), &tag("t"), None, 9).await.expect("history").items;

@@ -116,7 +116,7 @@ async fn digests_that_nothing_names_are_forgotten(f: Fixture) {
     let push = manifest("a", 1, vec![layer(&b)], &["t"]);
     f.push(push.clone()).await;
     assert_eq!(f.prune_taken(at(1_000)).await.expect("pruned"), 0, "both digests are in use");
-    f.delete_manifest(&name("a"), &push.digest, at(20), stamp(11)).await.expect("deleted");
+    f.delete_manifest(&name("a"), &push.digest, at(20), None, stamp(11)).await.expect("deleted");
     assert_eq!(f.sweep_all(20).await.len(), 1);
     // What was taken, the blob's digest and the manifest's.
     assert_eq!(f.prune_taken(at(1_000)).await.expect("pruned"), 3);
@@ -127,7 +127,7 @@ async fn nothing_is_unreferenced_without_being_queued(f: Fixture) {
     let (session, b) = (upload("a", "alice"), blob(1));
     f.create_upload(session.clone()).await.expect("a session");
     f.commit_blob(commit(&session, &b, 60)).await.expect("answered");
-    f.remove_repository(&name("a"), stamp(1), at(30)).await.expect("removed");
+    f.remove_repository(&name("a"), stamp(1), at(30), None).await.expect("removed");
     assert_eq!(f.queue_unreferenced(at(2)).await.expect("answered"), 0, "the removal queued it");
     assert!(f.sweep_all(29).await.is_empty());
     assert_eq!(f.sweep_all(30).await, [b]);

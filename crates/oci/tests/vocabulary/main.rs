@@ -16,6 +16,7 @@ mod reference;
 mod scope;
 mod tag;
 mod upload_id;
+mod version;
 
 /// A digest whose bytes are all `byte`.
 fn sha256(byte: u8) -> larder_oci::Digest {

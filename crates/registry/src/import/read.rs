@@ -107,6 +107,7 @@ fn read(
         artifact_type: parsed.artifact_type.clone(),
         subject: parsed.subject.as_ref().map(|subject| subject.digest),
         annotations: annotations_of(&parsed),
+        labels: None,
         bytes,
         edges: edges_of(&parsed),
         tags: Vec::new(),

@@ -3,6 +3,7 @@
 pub mod upload_script;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use larder_blobs::BlobStore;
@@ -11,9 +12,11 @@ use larder_catalog::Catalog;
 
 use crate::{ManualClock, Registry, Reserve, Settings, SystemClock};
 
-/// Settings without a disk reserve, so that a test does not depend on the machine's free space.
+/// Settings without a disk reserve, so that a test does not depend on the machine's free space, and without the trash, so that what is deleted is gone
+/// with its lease.
 pub fn settings() -> Settings {
-    Settings { reserve: Reserve { share: 0.0, bytes: 0 }, ..Settings::default() }
+    let (reserve, trash_window) = (Reserve { share: 0.0, bytes: 0 }, Duration::ZERO);
+    Settings { reserve, trash_window, ..Settings::default() }
 }
 
 /// A registry in memory with ordinary settings and the machine's clock.

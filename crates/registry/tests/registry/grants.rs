@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use larder_oci::{Action, Actions, Digest, Reference, RepositoryName, RepositoryPattern, Tag};
 use larder_registry::{
-    Actor, CreateOnPush, Error, Judge, Mount, PageRequest, RepositoryChange, Settings, UploadBody, Verdict, Visible,
-    testing,
+    Actor, CreateOnPush, Error, Judge, Mount, PageRequest, RepositoryChange, RollbackTo, Settings, TagListing,
+    UploadBody, Verdict, Visible, testing,
 };
 
 use crate::driver::{Driver, image, name, sha256};
@@ -95,7 +95,10 @@ async fn without_a_right_on_a_name_nothing_tells_whether_it_exists() {
         assert!(matches!(registry.blob(&stranger, &repository, &sha256(b"weights")).await, Err(Error::Denied)));
         assert!(matches!(registry.blob_head(&stranger, &repository, &sha256(b"weights")).await, Err(Error::Denied)));
         assert!(matches!(registry.tags(&stranger, &repository, &everything()).await, Err(Error::Denied)));
-        assert!(matches!(registry.tag_rows(&stranger, &repository, &everything()).await, Err(Error::Denied)));
+        assert!(matches!(
+            registry.tag_rows(&stranger, &repository, &TagListing::default(), &everything()).await,
+            Err(Error::Denied)
+        ));
         assert!(matches!(registry.tag_history(&stranger, &repository, &tag, None, 9).await, Err(Error::Denied)));
         let referrers = registry.referrers(&stranger, &repository, &digest, None, &everything()).await;
         assert!(matches!(referrers, Err(Error::Denied)));
@@ -258,4 +261,41 @@ async fn pushes_make_repositories_only_where_they_should() {
         made.expect("it is made beforehand");
         blob(&driver, &driver.actor, "other/model", b"bytes").await.expect("it is there now");
     }
+}
+
+#[tokio::test]
+async fn whoever_may_delete_may_undelete_and_whoever_removed_a_repository_too() {
+    let trash_window = std::time::Duration::from_secs(60 * 60);
+    let driver = Driver::with(Settings { trash_window, ..testing::settings() }).await;
+    let digest = driver.push_image("team/model", "1", &[b"weights"]).await;
+    let pusher = Table::default().allow("pull,push", "team/**").of("user:pia");
+    let deleter = Table::default().allow("pull,delete", "team/**").of("user:dan");
+    let mover = Table::default().allow("tag-move", "team/**").of("user:mia");
+    let admin = Table::default().allow("admin", "team/**").of("user:ada");
+    let (registry, repository) = (&driver.registry, name("team/model"));
+    let (tag, reference): (Tag, _) = ("1".parse().expect("a tag"), Reference::Digest(digest));
+    registry.delete_manifest(&deleter, &repository, &reference).await.expect("a delete");
+    let undelete = async |actor| registry.undelete(actor, &repository, &Reference::Tag(tag.clone()), None).await;
+    for actor in [&pusher, &mover] {
+        assert!(matches!(undelete(actor).await, Err(Error::Denied)));
+        assert!(matches!(registry.trash(actor, &repository, &everything()).await, Err(Error::Denied)));
+    }
+    assert_eq!(registry.trash(&deleter, &repository, &everything()).await.expect("listed").items.len(), 1);
+    undelete(&deleter).await.expect("an undelete");
+    for (actor, may) in [(&pusher, true), (&mover, true), (&deleter, false)] {
+        let back = registry.rollback_tag(actor, &repository, &tag, RollbackTo::Changes(2), true).await;
+        assert_eq!(matches!(back, Err(Error::Denied)), !may, "{back:?}");
+    }
+    assert!(
+        matches!(registry.purge(&admin, &repository, None).await, Err(Error::Denied)),
+        "for administrators of the server"
+    );
+
+    let own = Table::default().allow("admin", "team/model").of("user:ada");
+    registry.remove_repository(&own, &repository).await.expect("a removal");
+    let without = Table::default().of("user:ada");
+    assert!(matches!(registry.undelete_repository(&deleter, &repository, None).await, Err(Error::Denied)));
+    let elsewhere = name("other/model");
+    assert!(matches!(registry.undelete_repository(&without, &repository, Some(&elsewhere)).await, Err(Error::Denied)));
+    registry.undelete_repository(&without, &repository, None).await.expect("she removed it");
 }

@@ -19,5 +19,6 @@ mod scrubbing;
 mod soak;
 mod space;
 mod stalls;
+mod trash;
 mod uploads;
 mod verification;

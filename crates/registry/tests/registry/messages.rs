@@ -50,6 +50,11 @@ fn place(error: &Error) -> usize {
         Error::TreeUnreadable(_) => 28,
         Error::NoRoomToCopy { .. } => 29,
         Error::TakingOver => 30,
+        Error::NotThen { .. } => 31,
+        Error::NoEarlier(_) => 32,
+        Error::GoneForGood(_) => 33,
+        Error::NameInUse(_) => 34,
+        Error::NotDeleted(_) => 35,
     }
 }
 
@@ -83,6 +88,12 @@ fn all() -> Vec<Error> {
         Error::TreeUnreadable(io()),
         Error::NoRoomToCopy { needed: 2, available: 1, why: "Invalid cross-device link".to_owned() },
         Error::TakingOver,
+        Error::NotThen { reference: "team/model:prod".to_owned(), since: None },
+        Error::NotThen { reference: "team/model:prod".to_owned(), since: Some(jiff::Timestamp::UNIX_EPOCH) },
+        Error::NoEarlier("team/model:prod".to_owned()),
+        Error::GoneForGood(digest),
+        Error::NameInUse("team/model:prod".to_owned()),
+        Error::NotDeleted("team/model:prod".to_owned()),
         Error::StrangeStore(tell_tale()),
         Error::TooMuchWrong { bad: 101, looked_at: 1_000 },
         Error::Store(larder_blobs::Error::Absent(tell_tale())),
@@ -104,7 +115,7 @@ fn all() -> Vec<Error> {
 #[test]
 fn no_error_names_a_path_a_secret_or_another_tenant() {
     let errors = all();
-    for place_in_table in 0..=30 {
+    for place_in_table in 0..=35 {
         assert!(errors.iter().any(|error| place(error) == place_in_table), "variant {place_in_table} is not tried");
     }
     for error in &errors {

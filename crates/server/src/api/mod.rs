@@ -15,6 +15,7 @@ mod repositories;
 mod robots;
 mod route;
 mod tags;
+mod trash;
 mod trusts;
 mod upkeep;
 mod users;
@@ -129,9 +130,16 @@ impl App {
 
 async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
     match route {
-        Route::Repositories | Route::Repository(_) | Route::Tags(_) | Route::Tag(..) | Route::History(..) => {
-            about_repositories(call, body, route).await
-        }
+        Route::Repositories
+        | Route::Repository(_)
+        | Route::Tags(_)
+        | Route::Tag(..)
+        | Route::History(..)
+        | Route::Rollback(..)
+        | Route::UndeleteTag(..)
+        | Route::UndeleteManifest(..)
+        | Route::UndeleteRepository(_)
+        | Route::Trash(_) => about_repositories(call, body, route).await,
         Route::Users
         | Route::User(_)
         | Route::Password(_)
@@ -160,6 +168,11 @@ async fn about_repositories(call: Call<'_>, body: Body, route: Route) -> Result<
         (Route::Tag(name, tag), Method::PUT) => tags::set(call, body, name, tag).await,
         (Route::Tag(name, tag), Method::DELETE) => tags::remove(call, name, tag).await,
         (Route::History(name, tag), Method::GET | Method::HEAD) => tags::history(call, name, tag).await,
+        (Route::Rollback(name, tag), Method::POST) => tags::rollback(call, body, name, tag).await,
+        (Route::UndeleteTag(name, tag), Method::POST) => trash::undelete_tag(call, body, name, tag).await,
+        (Route::UndeleteManifest(name, digest), Method::POST) => trash::undelete_manifest(call, name, digest).await,
+        (Route::UndeleteRepository(name), Method::POST) => trash::undelete_repository(call, body, name).await,
+        (Route::Trash(name), Method::GET | Method::HEAD) => trash::list(call, name).await,
         (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
     }
 }
@@ -202,6 +215,7 @@ async fn about_the_rest(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::Scrub, Method::GET | Method::HEAD) => upkeep::scrub(call).await,
         (Route::Scrub, Method::POST) => upkeep::request_scrub(call, body).await,
         (Route::Sweep, Method::POST) => upkeep::sweep(call).await,
+        (Route::Purge, Method::POST) => trash::purge(call, body).await,
         (Route::Verify, Method::POST) => upkeep::verify(call, body).await,
         (Route::ImportRegistry2, Method::POST) => imports::registry2(call, body).await,
         (Route::WhoAmI, Method::GET | Method::HEAD) => whoami::show(call).await,

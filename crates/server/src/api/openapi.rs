@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, repositories, robots, tags, trusts, upkeep, users, whoami,
+    audit, credentials, grants, groups, imports, oidc, repositories, robots, tags, trash, trusts, upkeep, users, whoami,
 };
 use crate::answer::{self, Response};
 
@@ -57,6 +57,12 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         tags::set,
         tags::remove,
         tags::history,
+        tags::rollback,
+        trash::list,
+        trash::undelete_tag,
+        trash::undelete_manifest,
+        trash::undelete_repository,
+        trash::purge,
         whoami::show,
         users::list,
         users::create,

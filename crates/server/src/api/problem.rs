@@ -100,7 +100,7 @@ impl From<Error> for Problem {
         let code = error.code();
         let status = match &error {
             Error::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
-            Error::RepositoryExists(_) | Error::InUse { .. } => StatusCode::CONFLICT,
+            Error::RepositoryExists(_) | Error::NameInUse(_) | Error::InUse { .. } => StatusCode::CONFLICT,
             _ => StatusCode::from_u16(code.status()).expect("a test pins the table of codes"),
         };
         let header = match &error {
@@ -112,7 +112,11 @@ impl From<Error> for Problem {
             Error::ReadOnly => Some((ALLOW, HeaderValue::from_static("GET, HEAD"))),
             _ => None,
         };
-        let code = if matches!(error, Error::RepositoryExists(_)) { "NAME_IN_USE" } else { code.as_str() };
+        let code = if matches!(error, Error::RepositoryExists(_) | Error::NameInUse(_)) {
+            "NAME_IN_USE"
+        } else {
+            code.as_str()
+        };
         let cause = (status == StatusCode::INTERNAL_SERVER_ERROR).then(|| crate::v2::refusal::chain(&error));
         Self {
             status,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{Method, StatusCode};
-use larder_oci::{Action, ErrorCode, RepositoryName, Tag};
+use larder_oci::{Action, Digest, ErrorCode, RepositoryName, Tag};
 
 use super::problem::Problem;
 use crate::challenge::Need;
@@ -80,6 +80,18 @@ pub(super) enum Route {
     Tag(RepositoryName, Tag),
     /// `/api/v1/repositories/<name>/-/tags/<tag>/history`
     History(RepositoryName, Tag),
+    /// `/api/v1/repositories/<name>/-/tags/<tag>/rollback`
+    Rollback(RepositoryName, Tag),
+    /// `/api/v1/repositories/<name>/-/tags/<tag>/undelete`
+    UndeleteTag(RepositoryName, Tag),
+    /// `/api/v1/repositories/<name>/-/manifests/<digest>/undelete`
+    UndeleteManifest(RepositoryName, Digest),
+    /// `/api/v1/repositories/<name>/-/undelete`
+    UndeleteRepository(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/trash`
+    Trash(RepositoryName),
+    /// `/api/v1/purge`
+    Purge,
 }
 
 impl Route {
@@ -125,6 +137,18 @@ impl Route {
             ["v1", "repositories", name @ .., "-", "tags", tag, "history"] => {
                 Ok(Self::History(repository(name)?, parse_tag(tag)?))
             }
+            ["v1", "repositories", name @ .., "-", "tags", tag, "rollback"] => {
+                Ok(Self::Rollback(repository(name)?, parse_tag(tag)?))
+            }
+            ["v1", "repositories", name @ .., "-", "tags", tag, "undelete"] => {
+                Ok(Self::UndeleteTag(repository(name)?, parse_tag(tag)?))
+            }
+            ["v1", "repositories", name @ .., "-", "manifests", digest, "undelete"] => {
+                Ok(Self::UndeleteManifest(repository(name)?, parse_digest(digest)?))
+            }
+            ["v1", "repositories", name @ .., "-", "undelete"] => Ok(Self::UndeleteRepository(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "trash"] => Ok(Self::Trash(repository(name)?)),
+            ["v1", "purge"] => Ok(Self::Purge),
             ["v1", "repositories", name @ ..] if !name.contains(&"-") => Ok(Self::Repository(repository(name)?)),
             _ => Err(Problem::nothing_here()),
         }
@@ -142,12 +166,18 @@ impl Route {
             | Self::Explain
             | Self::Audit
             | Self::Tags(_)
+            | Self::Trash(_)
             | Self::History(..) => "GET, HEAD",
             Self::Sweep
             | Self::Verify
             | Self::ImportRegistry2
             | Self::Invitation(_)
             | Self::Invitations
+            | Self::Rollback(..)
+            | Self::UndeleteTag(..)
+            | Self::UndeleteManifest(..)
+            | Self::UndeleteRepository(_)
+            | Self::Purge
             | Self::Exchange => "POST",
             Self::Scrub
             | Self::Repositories
@@ -181,9 +211,15 @@ impl Route {
         };
         match self {
             Self::Repository(name) if action != Action::Pull => Need::Repository(name.clone(), Action::Admin),
-            Self::Repository(name) | Self::Tags(name) | Self::Tag(name, _) | Self::History(name, _) => {
-                Need::Repository(name.clone(), action)
+            Self::UndeleteRepository(name) => Need::Repository(name.clone(), Action::Admin),
+            Self::UndeleteTag(name, _) | Self::UndeleteManifest(name, _) | Self::Trash(name) => {
+                Need::Repository(name.clone(), Action::Delete)
             }
+            Self::Repository(name)
+            | Self::Tags(name)
+            | Self::Tag(name, _)
+            | Self::History(name, _)
+            | Self::Rollback(name, _) => Need::Repository(name.clone(), action),
             Self::Repositories => Need::Catalog,
             _ => Need::Nothing,
         }
@@ -201,6 +237,12 @@ fn account(text: &str) -> Result<String, Problem> {
     let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b'+');
     let valid = !text.is_empty() && text.len() <= 256 && text.bytes().all(is_name);
     if valid { Ok(text.to_owned()) } else { Err(Problem::nothing_here()) }
+}
+
+fn parse_digest(text: &str) -> Result<Digest, Problem> {
+    text.parse().map_err(|error: larder_oci::ParseError| {
+        Problem::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid.as_str(), error.to_string())
+    })
 }
 
 fn parse_tag(text: &str) -> Result<Tag, Problem> {

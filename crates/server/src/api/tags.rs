@@ -1,9 +1,11 @@
 //! Tags: what they point to, and what they pointed to.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use http::StatusCode;
-use larder_oci::{Reference, RepositoryName, Tag};
-use larder_registry::{PageRequest, TagEvent, TagRow};
+use larder_oci::{ParseError, Reference, RepositoryName, Tag, TagForm};
+use larder_registry::{PageRequest, TagEvent, TagListing, TagOrder, TagRow, point_in_time, rollback_to};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,11 +27,19 @@ pub(super) struct TagDetails {
     /// When it last moved, RFC 3339 in UTC.
     #[schema(format = DateTime)]
     updated: String,
+    /// What it is: `version`, `build`, `commit`, `branch`, `stage`, `latest`, `date` or `other`.
+    kind: &'static str,
+    /// The version of a version or a build.
+    version: Option<String>,
+    /// The commit that a commit or a build names.
+    commit: Option<String>,
+    /// Labels of the image that tell where it comes from.
+    labels: BTreeMap<String, String>,
     /// Whether the manifest names blobs or manifests that the repository lacked when it was pushed; a further push, with everything there, completes it.
     incomplete: bool,
 }
 
-/// A page of tags, in order of their names.
+/// A page of tags. A page of a list with a filter may be short or empty while more follow, as its `Link` says.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TagPage {
     tags: Vec<TagDetails>,
@@ -53,6 +63,30 @@ pub(super) struct TagMoved {
     digest: String,
 }
 
+/// Where a tag is to go back.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rollback {
+    /// How many changes back, a digest that the tag pointed to, or a time (RFC 3339 or a date); one change back without it.
+    #[serde(default)]
+    #[schema(example = "1")]
+    to: Option<String>,
+    /// Say what would happen, and change nothing.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What a rollback did, or would do.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TagRolledBack {
+    /// The tag.
+    name: String,
+    /// Where it pointed.
+    from: Option<String>,
+    /// Where it points.
+    to: String,
+}
+
 /// One change of a tag.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TagChange {
@@ -62,7 +96,7 @@ pub(super) struct TagChange {
     from: Option<String>,
     /// Where it points since; nothing after a delete.
     to: Option<String>,
-    /// `push`, `retag`, `delete` and so on.
+    /// `push`, `retag`, `rollback`, `delete`, `undelete` and so on.
     how: String,
     /// Who did it.
     by: String,
@@ -71,6 +105,8 @@ pub(super) struct TagChange {
     at: String,
     /// The request that did it.
     request_id: Option<String>,
+    /// Labels that tell where the image comes from to which it moved.
+    labels: BTreeMap<String, String>,
 }
 
 /// A page of a tag's changes, newest first.
@@ -81,7 +117,12 @@ pub(super) struct TagHistory {
 
 impl From<TagRow> for TagDetails {
     fn from(row: TagRow) -> Self {
+        let form = TagForm::of(&row.name);
         Self {
+            kind: form.kind().as_str(),
+            version: form.version().map(|version| version.to_string()),
+            commit: form.commit().map(str::to_owned),
+            labels: labels(row.labels.as_deref()),
             name: row.name.to_string(),
             digest: row.digest.to_string(),
             media_type: row.media_type,
@@ -102,8 +143,13 @@ impl From<TagEvent> for TagChange {
             by: event.stamp.identity,
             at: event.stamp.at.to_string(),
             request_id: event.stamp.request_id,
+            labels: labels(event.labels.as_deref()),
         }
     }
+}
+
+fn labels(stored: Option<&str>) -> BTreeMap<String, String> {
+    stored.and_then(|stored| serde_json::from_str(stored).ok()).unwrap_or_default()
 }
 
 /// The tags of a repository, with what is known of each.
@@ -114,21 +160,45 @@ impl From<TagEvent> for TagChange {
     params(
         ("name" = String, Path, description = "The repository, with its slashes as they are"),
         ("limit" = Option<u64>, Query, description = "Entries on the page, 100 by default and 1000 at most"),
-        ("after" = Option<String>, Query, description = "The last tag of the page before"),
+        ("after" = Option<String>, Query, description = "Where the page before ended: by name and by version its last tag, else as its `Link` says"),
+        ("sort" = Option<String>, Query, description = "`name` (the default), `version` (the newest first) or `time` (the last moved first)"),
+        ("kind" = Option<String>, Query, description = "Only tags of this kind"),
+        ("range" = Option<String>, Query, description = "Only versions and builds in this range, such as `>=1.2 <2` or `1.x`"),
     ),
     responses((status = 200, body = TagPage), (status = "default", response = super::openapi::ProblemAnswer)),
 )]
 pub(super) async fn list(call: Call<'_>, name: RepositoryName) -> Result<Response> {
     let wanted = page::read(&call)?;
-    let found = call.registry.tag_rows(&call.actor, &name, &wanted).await?;
-    let list = TagPage { tags: found.items.into_iter().map(Into::into).collect() };
-    let mut response = ok(&list);
-    let last = list.tags.last().map(|tag| tag.name.as_str());
-    page::link(&mut response, &format!("/api/v1/repositories/{name}/-/tags"), &wanted, last, found.more);
+    let listing = listing(&call)?;
+    let found = call.registry.tag_rows(&call.actor, &name, &listing, &wanted).await?;
+    let mut response = ok(&TagPage { tags: found.items.into_iter().map(Into::into).collect() });
+    let filter: Vec<(&str, &str)> = LISTING
+        .iter()
+        .filter_map(|key| Some((*key, call.query.first(key).filter(|value| !value.is_empty())?)))
+        .collect();
+    let (path, next) = (format!("/api/v1/repositories/{name}/-/tags"), found.next.as_deref());
+    page::link_filtered(&mut response, &path, &filter, &wanted, next, next.is_some());
     Ok(response)
 }
 
-/// Where a tag points.
+/// The parameters that say what a list shows.
+const LISTING: [&str; 3] = ["sort", "kind", "range"];
+
+fn listing(call: &Call<'_>) -> Result<TagListing> {
+    let [sort, kind, range] = LISTING.map(|key| call.query.first(key).filter(|value| !value.is_empty()));
+    let order = match sort {
+        None | Some("name") => TagOrder::Name,
+        Some("version") => TagOrder::Version,
+        Some("time") => TagOrder::Time,
+        Some(other) => return Err(Problem::bad_request(format!("sort must be name, version or time, not {other:?}"))),
+    };
+    let wrong = |error: ParseError| Problem::bad_request(error.to_string());
+    let kind = kind.map(str::parse).transpose().map_err(wrong)?;
+    let range = range.map(str::parse).transpose().map_err(wrong)?;
+    Ok(TagListing { order, kind, range })
+}
+
+/// Where a tag points, or where it pointed at a time.
 #[utoipa::path(
     get,
     path = "/api/v1/repositories/{name}/-/tags/{tag}",
@@ -136,10 +206,17 @@ pub(super) async fn list(call: Call<'_>, name: RepositoryName) -> Result<Respons
     params(
         ("name" = String, Path, description = "The repository, with its slashes as they are"),
         ("tag" = String, Path, description = "The tag"),
+        ("at" = Option<String>, Query, description = "A time, RFC 3339, or a date, which is its first moment in UTC"),
     ),
     responses((status = 200, body = TagMoved), (status = "default", response = super::openapi::ProblemAnswer)),
 )]
 pub(super) async fn show(call: Call<'_>, name: RepositoryName, tag: Tag) -> Result<Response> {
+    if let Some(at) = call.query.first("at") {
+        let wrong = || Problem::bad_request(format!("at must be a time or a date, such as 2026-11-01, not {at:?}"));
+        let at = point_in_time(at).ok_or_else(wrong)?;
+        let digest = call.registry.tag_then(&call.actor, &name, &tag, at).await?;
+        return Ok(ok(&TagMoved { name: tag.to_string(), digest: digest.to_string() }));
+    }
     let head = call.registry.manifest_head(&call.actor, &name, &Reference::Tag(tag.clone())).await?;
     Ok(ok(&TagMoved { name: tag.to_string(), digest: head.digest.to_string() }))
 }
@@ -160,6 +237,28 @@ pub(super) async fn set(call: Call<'_>, body: Body, name: RepositoryName, tag: T
     let TagTarget { reference } = input::json(&call, body).await?;
     let digest = call.registry.move_tag(&call.actor, &name, &tag, &reference).await?;
     Ok(ok(&TagMoved { name: tag.to_string(), digest: digest.to_string() }))
+}
+
+/// Points a tag at what it pointed to before.
+#[utoipa::path(
+    post,
+    path = "/api/v1/repositories/{name}/-/tags/{tag}/rollback",
+    tag = "tags",
+    params(
+        ("name" = String, Path, description = "The repository, with its slashes as they are"),
+        ("tag" = String, Path, description = "The tag"),
+    ),
+    request_body = Rollback,
+    responses((status = 200, body = TagRolledBack), (status = "default", response = super::openapi::ProblemAnswer)),
+)]
+pub(super) async fn rollback(call: Call<'_>, body: Body, name: RepositoryName, tag: Tag) -> Result<Response> {
+    let Rollback { to, dry_run } = input::json(&call, body).await?;
+    let to = to.as_deref().unwrap_or("1");
+    let wrong = || Problem::bad_request(format!("to must be a number of changes, a digest or a time, not {to:?}"));
+    let to = rollback_to(to).ok_or_else(wrong)?;
+    let done = call.registry.rollback_tag(&call.actor, &name, &tag, to, dry_run).await?;
+    let from = done.from.map(|digest| digest.to_string());
+    Ok(ok(&TagRolledBack { name: tag.to_string(), from, to: done.to.to_string() }))
 }
 
 /// Removes a tag; its manifest stays.

@@ -59,6 +59,8 @@ pub(super) struct UsageReport {
     live: Counted,
     /// Of these, blobs that no manifest names.
     unreferenced: Counted,
+    /// Of the live ones, blobs that only the trash holds.
+    trash: Counted,
     /// Blobs that were replaced or condemned and still have bytes.
     leaving: Counted,
     /// Blobs set aside because they were found wrong.
@@ -174,6 +176,7 @@ impl From<Usage> for UsageReport {
         Self {
             live: Counted { count: usage.live.count, bytes: usage.live.bytes },
             unreferenced: Counted { count: usage.unreferenced.count, bytes: usage.unreferenced.bytes },
+            trash: Counted { count: usage.trash.count, bytes: usage.trash.bytes },
             leaving: Counted { count: usage.leaving.count, bytes: usage.leaving.bytes },
             quarantined: Counted { count: usage.quarantined.count, bytes: usage.quarantined.bytes },
             unverified: Counted { count: usage.unverified.count, bytes: usage.unverified.bytes },

@@ -141,7 +141,7 @@ impl From<Error> for Refusal {
         match &error {
             Error::Denied => Self { denied: true, ..refusal },
             Error::PreconditionFailed { .. } => refusal.status(StatusCode::PRECONDITION_FAILED),
-            Error::RepositoryExists(_) => refusal.status(StatusCode::CONFLICT),
+            Error::RepositoryExists(_) | Error::NameInUse(_) => refusal.status(StatusCode::CONFLICT),
             Error::StorageFull
             | Error::NoRoomToCopy { .. }
             | Error::CatalogBehind

@@ -9,4 +9,5 @@ mod requests;
 mod sockets;
 mod tls;
 mod v2;
+mod versions;
 mod world;

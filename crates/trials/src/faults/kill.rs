@@ -56,7 +56,7 @@ impl World {
 
     /// The same, where a lease's end is seen.
     pub fn with_short_leases(server: Larder) -> Outcome<Self> {
-        Self::new(server.with("LEASE__TTL", &format!("{}s", SHORT_LEASE.as_secs())))
+        Self::new(server.with("LEASE__TTL", &format!("{}s", SHORT_LEASE.as_secs())).with("TRASH__WINDOW", "0s"))
     }
 
     /// Clients at work for as long as it says.

@@ -77,7 +77,7 @@ async fn a_former_users_repositories_are_not_the_next_ones(f: Fixture) {
     assert_eq!(f.remove_user("bob", stamp(2)).await.expect("answered"), Changed::Done);
     let again = f.create_user(new("bob"), stamp(3)).await.expect("answered");
     assert_eq!(again, CreateUser::NameTaken(name("bob/model")));
-    f.remove_repository(&name("bob/model"), stamp(4), at(9)).await.expect("removed");
+    f.remove_repository(&name("bob/model"), stamp(4), at(9), None).await.expect("removed");
     let again = f.create_user(new("bob"), stamp(5)).await.expect("answered");
     assert_eq!(again, CreateUser::Created { administrator: false });
 }

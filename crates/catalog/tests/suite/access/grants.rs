@@ -113,7 +113,7 @@ async fn a_removed_repositorys_maker_has_no_right_on_the_next(f: Fixture) {
     repositories(&f, "user:bob", &["team/a"]).await;
     let stays = f.add_grant(pull(of("carol"), "team/a"), stamp(1)).await.expect("granted");
     let version = f.access_version().await.expect("a version");
-    assert!(f.remove_repository(&name("team/a"), stamp(2), at(9)).await.expect("removed"));
+    assert!(f.remove_repository(&name("team/a"), stamp(2), at(9), None).await.expect("removed"));
     assert!(f.access_version().await.expect("a version") > version);
     repositories(&f, "user:dave", &["team/a"]).await;
     let found =

@@ -57,7 +57,7 @@ async fn repositories_made_beside_a_grant_are_in_its_list(f: Fixture) {
                         let made = name(&format!("m{maker}-{n}/r{round}"));
                         catalog.create_repository(&made, stamp(1)).await.expect("answered");
                         if n == 3 {
-                            catalog.remove_repository(&made, stamp(1), at(9)).await.expect("answered");
+                            catalog.remove_repository(&made, stamp(1), at(9), None).await.expect("answered");
                         }
                     }
                 })

@@ -51,7 +51,7 @@ async fn a_pattern_lists_what_was_made_before_and_after_its_grant(f: Fixture) {
     let second = f.add_grant(pull(of("carol"), "*/x"), stamp(1)).await.expect("granted");
     repositories(&f, "anonymous", &["e/x", "e/y", "x"]).await;
     assert_eq!(texts(&list().await), ["a/x", "e/x"]);
-    assert!(f.remove_repository(&name("a/x"), stamp(2), at(9)).await.expect("removed"));
+    assert!(f.remove_repository(&name("a/x"), stamp(2), at(9), None).await.expect("removed"));
     assert_eq!(texts(&list().await), ["e/x"]);
     repositories(&f, "anonymous", &["a/x"]).await;
     for grant in [first, second] {
