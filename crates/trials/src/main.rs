@@ -2,6 +2,7 @@
 //!
 //! One module per subcommand; `harness` is what the client cases stand on.
 
+mod access;
 mod bench;
 mod cases;
 mod clients;
@@ -31,6 +32,8 @@ struct CommandLine {
 enum Trial {
     /// Real clients of both ages: docker, containerd, podman, skopeo, crane, regctl, oras, helm, cosign, …
     Clients(clients::Options),
+    /// Each client with each credential, logins, compose, CI, an LDAP directory, and the troubleshooting guide.
+    Access(access::Options),
     /// Kills, power cuts, broken and full disks, damaged blobs, races, crafted requests.
     Faults(faults::Options),
     /// Larder beside Distribution and nginx, as ratios.
@@ -46,6 +49,7 @@ enum Trial {
 fn main() -> ExitCode {
     let result: Outcome<ExitCode> = match CommandLine::parse().trial {
         Trial::Clients(options) => clients::run(&options),
+        Trial::Access(options) => access::run(&options),
         Trial::Faults(options) => faults::run(&options),
         Trial::Bench(options) => bench::run(&options),
         Trial::Import(options) => import::run(&options),

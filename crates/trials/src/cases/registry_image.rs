@@ -122,7 +122,7 @@ fn printed_password(engine: &Engine) -> Outcome<String> {
 }
 
 /// A volume as `registry:2` leaves it behind: root's, 0755, with a repository in it.
-fn write_as_registry2(trial: &Trial<'_>, engine: &Engine, known: &Known) -> Outcome<PathBuf> {
+pub fn write_as_registry2(trial: &Trial<'_>, engine: &Engine, known: &Known) -> Outcome<PathBuf> {
     engine.sh("docker volume create registry-data")?;
     let volume = mountpoint(engine)?;
     let site = trial.site(Origin::Apt)?;
@@ -157,7 +157,7 @@ fn old_files(volume: &Path) -> Outcome<Vec<String>> {
 }
 
 /// Builds `larder:trial` by the last stage of the Dockerfile, around the binary under trial.
-fn build(trial: &Trial<'_>, engine: &Engine) -> Outcome {
+pub fn build(trial: &Trial<'_>, engine: &Engine) -> Outcome {
     let binary = trial.lab.implementation.larder().during(|| "needs Larder's binary".to_owned())?;
     let context = trial.folder().join("larder-image");
     let tree = context.join("image");

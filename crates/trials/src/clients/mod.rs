@@ -122,7 +122,8 @@ fn try_all(options: &Options, work: &Path, cases: &[&Case], out: &mut impl Write
     table.finish()
 }
 
-fn try_one(lab: &Lab, case: &Case, number: usize) -> Outcome<case::Note> {
+/// Runs a case on a folder and a registry of its own.
+pub fn try_one(lab: &Lab, case: &Case, number: usize) -> Outcome<case::Note> {
     let mut trial = lab.trial(&format!("case-{number:02}"))?;
     match (case.run)(&mut trial) {
         Ok(note) => trial.close().map(|()| note),

@@ -43,6 +43,11 @@ const TOOLS: &[&str] = &[
     "/usr/bin/strace",
     "/bin/ip",
     "/usr/bin/docker-registry",
+    "/usr/bin/curl",
+    "/usr/bin/htpasswd",
+    "/usr/bin/jq",
+    "/usr/bin/openssl",
+    "/usr/sbin/slapd",
     "/usr/libexec/docker/cli-plugins/docker-buildx",
 ];
 

@@ -17,7 +17,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application
 /// A view of one registry.
 #[derive(Debug)]
 pub struct Observer {
-    host: String,
+    base: String,
     login: Option<(String, String)>,
     runtime: Runtime,
     http: reqwest::Client,
@@ -65,7 +65,15 @@ impl Observer {
     pub fn new(host: &str) -> Outcome<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
-        Ok(Self { host: host.to_owned(), login: None, runtime, http })
+        Ok(Self { base: format!("http://{host}"), login: None, runtime, http })
+    }
+
+    /// The same by TLS, for a registry that this authority vouches for.
+    pub fn over_tls(host: &str, authority: &str) -> Outcome<Self> {
+        let authority = reqwest::Certificate::from_pem(authority.as_bytes())?;
+        let http =
+            reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).tls_certs_only([authority]).build()?;
+        Ok(Self { base: format!("https://{host}"), http, ..Self::new(host)? })
     }
 
     /// The same as somebody with a password.
@@ -161,7 +169,7 @@ impl Observer {
     }
 
     fn send(&self, method: reqwest::Method, path: &str) -> Outcome<reqwest::Response> {
-        let mut request = self.http.request(method, format!("http://{}{path}", self.host)).header(ACCEPT, MANIFESTS);
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).header(ACCEPT, MANIFESTS);
         if let Some((user, password)) = &self.login {
             request = request.basic_auth(user, Some(password));
         }

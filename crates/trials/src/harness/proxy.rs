@@ -69,6 +69,8 @@ struct Shared {
     upstream: u16,
     cuts: Mutex<Vec<Cut>>,
     seen: Mutex<Vec<Seen>>,
+    /// Bytes per second towards the registry; 0 for as many as come.
+    pace: AtomicU64,
     over: AtomicBool,
 }
 
@@ -77,8 +79,13 @@ impl Proxy {
     pub fn start(port: u16, upstream: u16) -> Outcome<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = listener.local_addr()?.port();
-        let shared =
-            Arc::new(Shared { upstream, cuts: Mutex::default(), seen: Mutex::default(), over: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            upstream,
+            cuts: Mutex::default(),
+            seen: Mutex::default(),
+            pace: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+        });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || accepting.accept(&listener));
         Ok(Self { port, shared })
@@ -92,6 +99,11 @@ impl Proxy {
     /// Adds a cut to those that wait.
     pub fn cut(&self, cut: Cut) {
         lock(&self.shared.cuts).push(cut);
+    }
+
+    /// Lets so many bytes per second pass towards the registry, on each connection.
+    pub fn pace(&self, bytes: u64) {
+        self.shared.pace.store(bytes, Ordering::Relaxed);
     }
 
     /// Everything that passed since the last call.
@@ -149,6 +161,7 @@ impl Shared {
             if to.write_all(&buffer[..read]).is_err() {
                 break;
             }
+            self.wait_after(read as u64, way);
             let total = passed.fetch_add(read as u64, Ordering::Relaxed) + read as u64;
             if self.claim(seen, way, total) {
                 seen.cut.store(true, Ordering::Relaxed);
@@ -156,6 +169,13 @@ impl Shared {
             }
         }
         close(from, to);
+    }
+
+    fn wait_after(&self, bytes: u64, way: Way) {
+        let pace = self.pace.load(Ordering::Relaxed);
+        if way == Way::Up && pace > 0 {
+            std::thread::sleep(Duration::from_micros(bytes * 1_000_000 / pace));
+        }
     }
 
     fn claim(&self, seen: &Seen, way: Way, passed: u64) -> bool {

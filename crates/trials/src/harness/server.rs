@@ -36,6 +36,8 @@ pub struct Server {
     site: Site,
     port: u16,
     data: PathBuf,
+    /// Further settings, as a shell has them before a command.
+    settings: String,
     running: Running,
 }
 
@@ -43,9 +45,15 @@ impl Server {
     /// Starts a registry on `port` with its data in `data`, and waits until it answers.
     pub fn start(implementation: &Implementation, site: &Site, port: u16, data: &Path) -> Outcome<Self> {
         std::fs::create_dir_all(data)?;
-        let running = site.start(&line(implementation, port, data)?)?;
-        let mut server =
-            Self { implementation: implementation.clone(), site: site.clone(), port, data: data.to_owned(), running };
+        let running = site.start(&line(implementation, port, data, "")?)?;
+        let mut server = Self {
+            implementation: implementation.clone(),
+            site: site.clone(),
+            port,
+            data: data.to_owned(),
+            settings: String::new(),
+            running,
+        };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -63,8 +71,14 @@ impl Server {
     /// Stops it and starts it again on the same data.
     pub fn restart(&mut self) -> Outcome {
         self.running.stop(Duration::from_secs(10));
-        self.running = self.site.start(&line(&self.implementation, self.port, &self.data)?)?;
+        self.running = self.site.start(&line(&self.implementation, self.port, &self.data, &self.settings)?)?;
         self.wait_until_ready()
+    }
+
+    /// The same with other settings of Larder's: `LARDER_TOKEN__TTL=1m`.
+    pub fn restart_with(&mut self, settings: &str) -> Outcome {
+        settings.clone_into(&mut self.settings);
+        self.restart()
     }
 
     /// Stops it, and reads everything back: every row against its bytes.
@@ -104,11 +118,11 @@ impl Drop for Server {
     }
 }
 
-fn line(implementation: &Implementation, port: u16, data: &Path) -> Outcome<String> {
+fn line(implementation: &Implementation, port: u16, data: &Path, settings: &str) -> Outcome<String> {
     let folder = data.display();
     Ok(match implementation {
         Implementation::Larder(binary) => format!(
-            "LARDER_DRAIN__DELAY=0s LARDER_DRAIN__TIMEOUT=1s exec {} serve --data {folder} --listen 127.0.0.1:{port} --listen '[::1]:{port}'",
+            "LARDER_DRAIN__DELAY=0s LARDER_DRAIN__TIMEOUT=1s {settings} exec {} serve --data {folder} --listen 127.0.0.1:{port} --listen '[::1]:{port}'",
             binary.display()
         ),
         Implementation::DockerRegistry => {

@@ -95,6 +95,11 @@ impl Site {
         self
     }
 
+    /// A variable's value; empty when it is not set.
+    pub fn variable(&self, key: &str) -> &str {
+        self.environment.get(key).map(String::as_str).unwrap_or_default()
+    }
+
     /// The same with `program` found before every other of its name.
     pub fn with_program_folder(self, folder: &Path) -> Self {
         let path = format!("{}:{}", folder.display(), self.environment["PATH"]);

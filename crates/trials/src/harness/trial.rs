@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::harness::containerd::Containerd;
 use crate::harness::engine::Engine;
-use crate::harness::fixtures::{Fixtures, Known};
+use crate::harness::fixtures::{Fixtures, Known, copy_program};
 use crate::harness::observer::Observer;
 use crate::harness::proxy::Proxy;
 use crate::harness::server::{Implementation, Server};
@@ -123,6 +123,18 @@ impl Trial<'_> {
         std::fs::create_dir_all(&home)?;
         let folder = binary.parent().ok_or_else(|| Failure::new("a binary without a folder"))?;
         Ok(self.bare(Origin::Apt).with("HOME", home.display()).with_program_folder(folder))
+    }
+
+    /// A site that finds Larder's command line too, wherever its root is.
+    pub fn with_larder(&self, site: &Site) -> Outcome<Site> {
+        let binary = self.lab.implementation.larder().ok_or_else(|| Failure::new("needs Larder's command line"))?;
+        let folder = self.folder.join("bin");
+        std::fs::create_dir_all(&folder)?;
+        let copy = folder.join("larder");
+        if !copy.exists() {
+            copy_program(binary, &copy)?;
+        }
+        Ok(site.clone().with_program_folder(&folder))
     }
 
     /// A site with a home of its own and the settings that the daemonless clients read.
