@@ -20,6 +20,11 @@ pub fn assert_comes_back(text: &str) {
     back::<Tag>(text);
     back::<Reference>(text);
     back::<ImageReference>(text);
+    back::<larder_oci::Version>(text);
+    if let Ok(tag) = text.parse::<Tag>() {
+        larder_oci::TagKey::of(&tag);
+    }
+    let _ = text.parse::<larder_oci::VersionRange>();
 }
 
 /// A chunk's range has a length, and is the same range when written plainly.

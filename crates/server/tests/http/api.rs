@@ -154,7 +154,8 @@ async fn every_described_operation_is_served_and_the_description_is_served_too()
     assert!(description["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
     let mut operations = 0;
     for (path, methods) in description["paths"].as_object().expect("there are paths") {
-        let path = path.replace("{name}", "no/such").replace("{id}", "7");
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let path = path.replace("{name}", "no/such").replace("{id}", "7").replace("{digest}", &digest);
         let path = ["{tag}", "{user}", "{group}", "{robot}", "{trust}"]
             .iter()
             .fold(path, |path, name| path.replace(name, "x"));
@@ -166,7 +167,7 @@ async fn every_described_operation_is_served_and_the_description_is_served_too()
             operations += 1;
         }
     }
-    assert_eq!(operations, 53);
+    assert_eq!(operations, 59);
     let page = client.get("/api").await;
     page.expect(200);
     assert!(String::from_utf8_lossy(&page.body).contains("/api/v1/repositories/{name}/-/tags"));

@@ -34,8 +34,12 @@ struct Shared {
 /// Runs the trial.
 pub fn sweep_against_pushes(rig: Rig<'_>) -> Outcome<Held> {
     let (pushes, least) = rig.rounds((10_000, LEASE + Duration::from_secs(25)), (1_000_000, LEASE * 10));
-    let server =
-        rig.server()?.with("PUSH__SPARSE", "refuse").with("LEASE__TTL", "60s").with("TRASH__WINDOW", "0s").with("STORAGE__RESERVE", "1MiB");
+    let server = rig
+        .server()?
+        .with("PUSH__SPARSE", "refuse")
+        .with("LEASE__TTL", "60s")
+        .with("TRASH__WINDOW", "0s")
+        .with("STORAGE__RESERVE", "1MiB");
     let mut server = server.with("SWEEP__BACKGROUND", "false");
     server.start()?;
     let shared = Arc::new(Shared {
