@@ -29,6 +29,11 @@ pub fn start(configuration: &Configuration, registry: &Registry, catalog: &Catal
         let walking = registry.clone();
         jobs.spawn(repeat(FIRST_WALK, DAY, move || walk_store(walking.clone())));
     }
+    if configuration.switch("policy.background") {
+        let every = configuration.duration("policy.every");
+        let applying = registry.clone();
+        jobs.spawn(repeat(every, every, move || run_policies(applying.clone())));
+    }
     let raising = registry.clone();
     jobs.spawn(repeat(HOUR, HOUR, move || {
         let registry = raising.clone();
@@ -72,6 +77,21 @@ async fn sweep_queue(registry: Registry) {
     }
 }
 
+async fn run_policies(registry: Registry) {
+    match registry.run_policies().await {
+        Ok(round) if round.expired + round.paused > 0 => {
+            tracing::info!(
+                images = round.expired,
+                repositories = round.repositories,
+                paused = round.paused,
+                "ran lifecycle policies"
+            );
+        }
+        Ok(_) | Err(Error::TakingOver) => {}
+        Err(error) => tracing::warn!(error = crate::opened::chain(&error), "lifecycle policies could not be run"),
+    }
+}
+
 async fn walk_store(registry: Registry) {
     match registry.sweep(&Actor::system(), &|_| {}).await {
         Ok(report) => {
@@ -89,6 +109,7 @@ struct Limits {
     jobs: Duration,
     history: Duration,
     history_count: usize,
+    policy_runs: Duration,
 }
 
 impl Limits {
@@ -97,6 +118,7 @@ impl Limits {
             events: configuration.duration("events.keep"),
             jobs: configuration.duration("jobs.keep"),
             history: configuration.duration("history.window"),
+            policy_runs: configuration.duration("policy.keep"),
             history_count: usize::try_from(configuration.number("history.keep")).unwrap_or(usize::MAX),
         }
     }
@@ -108,7 +130,8 @@ async fn prune(catalog: &Catalog, limits: Limits) -> Result<(), larder_catalog::
     let jobs = catalog.prune_jobs(before(limits.jobs)).await?;
     let taken = catalog.prune_taken(before(TAKEN)).await?;
     let moves = catalog.prune_tag_events(before(limits.history), limits.history_count).await?;
-    tracing::debug!(events, jobs, taken, moves, "removed old rows");
+    let runs = catalog.prune_policy_runs(before(limits.policy_runs)).await?;
+    tracing::debug!(events, jobs, taken, moves, runs, "removed old rows");
     Ok(())
 }
 

@@ -71,7 +71,11 @@ impl Catalog {
         stamp: Stamp,
     ) -> Result<DeleteOutcome> {
         let (name, digest) = (repository.clone(), *digest);
-        self.engine().write(Kind::Shrink, move |tx| delete(tx, &name, &digest, lease_until, &stamp)).await
+        let work = move |tx: &mut Tx<'_>| {
+            let removal = Removal { how: "delete", event: outbox::MANIFEST_DELETED, lease_until, stamp: &stamp };
+            delete(tx, &name, &digest, &removal)
+        };
+        self.engine().write(Kind::Shrink, work).await
     }
 
     /// Manifests whose subject this is, in the order of their digests. The subject need not exist.
@@ -147,12 +151,12 @@ fn note_pull(tx: &mut Tx<'_>, (name, digest, at): &(RepositoryName, Digest, Time
     Ok(())
 }
 
-fn delete(
+/// Removes a manifest, whoever wants it gone.
+pub(crate) fn delete(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
     wanted: &Digest,
-    lease_until: Timestamp,
-    stamp: &Stamp,
+    removal: &Removal<'_>,
 ) -> Done<DeleteOutcome> {
     let Some(repository) = lookup::repository(tx, name, Hold::Share)? else { return Ok(DeleteOutcome::Absent) };
     let Some(found) = find(tx, repository, wanted)? else { return Ok(DeleteOutcome::Absent) };
@@ -162,8 +166,7 @@ fn delete(
     if let Some(parent) = tx.row(sql, values![found.digest_id, repository], |row| row.digest(0))? {
         return Ok(DeleteOutcome::InUse { parent });
     }
-    let removal = Removal { how: "delete", event: outbox::MANIFEST_DELETED, lease_until, stamp };
-    remove(tx, Place { id: repository, name }, &found, &removal)?;
+    remove(tx, Place { id: repository, name }, &found, removal)?;
     Ok(DeleteOutcome::Deleted)
 }
 

@@ -256,7 +256,7 @@ fn write_row(
     let sql = "INSERT INTO manifests (repository_id, digest_id, media_type, artifact_type, subject_id, size, total_size, annotations,
                  incomplete, pushes, pushed_at, pushed_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11)
                ON CONFLICT (repository_id, digest_id) DO UPDATE SET pushes = manifests.pushes + 1,
-                 media_type = excluded.media_type, incomplete = excluded.incomplete
+                 renewed_at = CASE WHEN CAST($12 AS BIGINT) = 1 THEN excluded.pushed_at ELSE manifests.renewed_at END, media_type = excluded.media_type, incomplete = excluded.incomplete
                RETURNING id, pushes";
     let row = values![
         repository,
@@ -269,7 +269,9 @@ fn write_row(
         push.annotations.as_deref(),
         incomplete,
         push.stamp.at,
-        &push.stamp.identity
+        &push.stamp.identity,
+        // Without a tag it is part of something that is yet to come.
+        push.tags.is_empty()
     ];
     let row = tx.row(sql, row, |row| Ok((row.int(0)?, row.int(1)? == 1)))?;
     row.ok_or(Fault::Conflict("the manifest came and went"))

@@ -10,6 +10,7 @@ mod discovery;
 mod error;
 mod import;
 mod orphans;
+pub mod policy;
 mod pull;
 mod push;
 mod registry;

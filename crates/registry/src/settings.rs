@@ -27,6 +27,10 @@ pub struct Settings {
     pub journals: Option<PathBuf>,
     /// How long what the sweep or the quarantine took is remembered, so that a manifest which names it is refused.
     pub taken_memory: Duration,
+    /// `policy.every`: how often lifecycle policies run by themselves; `None` when they do not.
+    pub policy_every: Option<Duration>,
+    /// `policy.cap`: images that one run of a policy lets go at most.
+    pub policy_cap: u64,
 }
 
 impl Default for Settings {
@@ -42,6 +46,8 @@ impl Default for Settings {
             create_on_push: CreateOnPush::Always,
             journals: None,
             taken_memory: 7 * DAY,
+            policy_every: None,
+            policy_cap: 10_000,
         }
     }
 }

@@ -50,11 +50,17 @@ fn place(error: &Error) -> usize {
         Error::TreeUnreadable(_) => 28,
         Error::NoRoomToCopy { .. } => 29,
         Error::TakingOver => 30,
+        Error::PolicyInvalid(_) => 31,
+        Error::PolicyUnknown(_) => 32,
+        Error::NoPolicy(_) => 33,
+        Error::TooManyPolicies(_) => 34,
+        Error::PolicyPaused(_) => 35,
     }
 }
 
 fn all() -> Vec<Error> {
     let (repository, id, digest): (RepositoryName, _, Digest) = (name("team/model"), nowhere(), sha256(b"x"));
+    let policy = larder_registry::policy::Policy::read("{").expect_err("no policy");
     let invalid = larder_oci::ParsedManifest::parse(b"{", None).expect_err("no manifest");
     vec![
         Error::Denied,
@@ -74,6 +80,11 @@ fn all() -> Vec<Error> {
         Error::InUse { digest, parent: digest },
         Error::PreconditionFailed { current: Some(digest) },
         Error::RepositoryExists(repository.clone()),
+        Error::PolicyInvalid(policy),
+        Error::PolicyUnknown((&repository).into()),
+        Error::NoPolicy(repository.clone()),
+        Error::TooManyPolicies(1_000),
+        Error::PolicyPaused("4 of 5 images would go".to_owned()),
         Error::NotMade(repository),
         Error::ReadOnly,
         Error::StorageFull,
@@ -104,7 +115,7 @@ fn all() -> Vec<Error> {
 #[test]
 fn no_error_names_a_path_a_secret_or_another_tenant() {
     let errors = all();
-    for place_in_table in 0..=30 {
+    for place_in_table in 0..=35 {
         assert!(errors.iter().any(|error| place(error) == place_in_table), "variant {place_in_table} is not tried");
     }
     for error in &errors {

@@ -8,7 +8,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, repositories, robots, tags, trusts, upkeep, users, whoami,
+    audit, credentials, grants, groups, imports, oidc, policies, repositories, robots, tags, trusts, upkeep, users,
+    whoami,
 };
 use crate::answer::{self, Response};
 
@@ -57,6 +58,17 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         tags::set,
         tags::remove,
         tags::history,
+        policies::show,
+        policies::set,
+        policies::remove,
+        policies::preview,
+        policies::try_out,
+        policies::apply,
+        policies::runs,
+        policies::list,
+        policies::set_pattern,
+        policies::remove_pattern,
+        policies::resume,
         whoami::show,
         users::list,
         users::create,

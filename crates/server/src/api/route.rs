@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{Method, StatusCode};
-use larder_oci::{Action, ErrorCode, RepositoryName, Tag};
+use larder_oci::{Action, ErrorCode, RepositoryName, RepositoryPattern, Tag};
 
 use super::problem::Problem;
 use crate::challenge::Need;
@@ -78,6 +78,20 @@ pub(super) enum Route {
     Tag(RepositoryName, Tag),
     /// `/api/v1/repositories/<name>/-/tags/<tag>/history`
     History(RepositoryName, Tag),
+    /// `/api/v1/repositories/<name>/-/policy`
+    Policy(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/policy/preview`
+    PolicyPreview(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/policy/apply`
+    PolicyApply(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/policy/runs`
+    PolicyRuns(RepositoryName),
+    /// `/api/v1/policies`
+    Policies,
+    /// `/api/v1/policies/<pattern>`
+    PatternPolicy(RepositoryPattern),
+    /// `/api/v1/policies/-/resume`
+    PoliciesResume,
 }
 
 impl Route {
@@ -122,6 +136,13 @@ impl Route {
             ["v1", "repositories", name @ .., "-", "tags", tag, "history"] => {
                 Ok(Self::History(repository(name)?, parse_tag(tag)?))
             }
+            ["v1", "repositories", name @ .., "-", "policy"] => Ok(Self::Policy(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "policy", "preview"] => Ok(Self::PolicyPreview(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "policy", "apply"] => Ok(Self::PolicyApply(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "policy", "runs"] => Ok(Self::PolicyRuns(repository(name)?)),
+            ["v1", "policies"] => Ok(Self::Policies),
+            ["v1", "policies", "-", "resume"] => Ok(Self::PoliciesResume),
+            ["v1", "policies", pattern @ ..] => Ok(Self::PatternPolicy(parse_pattern(pattern)?)),
             ["v1", "repositories", name @ ..] if !name.contains(&"-") => Ok(Self::Repository(repository(name)?)),
             _ => Err(Problem::nothing_here()),
         }
@@ -139,12 +160,16 @@ impl Route {
             | Self::Explain
             | Self::Audit
             | Self::Tags(_)
+            | Self::PolicyRuns(_)
+            | Self::Policies
             | Self::History(..) => "GET, HEAD",
             Self::Sweep
             | Self::Verify
             | Self::ImportRegistry2
             | Self::Invitation(_)
             | Self::Invitations
+            | Self::PolicyApply(_)
+            | Self::PoliciesResume
             | Self::Exchange => "POST",
             Self::Repositories
             | Self::Users
@@ -158,7 +183,9 @@ impl Route {
             Self::Member(..) => "PUT, DELETE",
             Self::Credential(_) => "DELETE",
             Self::Grant(_) => "GET, HEAD, DELETE",
-            Self::Tag(..) => "GET, HEAD, PUT, DELETE",
+            Self::PolicyPreview(_) => "GET, HEAD, POST",
+            Self::PatternPolicy(_) => "PUT, DELETE",
+            Self::Policy(_) | Self::Tag(..) => "GET, HEAD, PUT, DELETE",
             Self::Trust(_) => "GET, HEAD, PUT, PATCH, DELETE",
         }
     }
@@ -177,6 +204,9 @@ impl Route {
         };
         match self {
             Self::Repository(name) if action != Action::Pull => Need::Repository(name.clone(), Action::Admin),
+            Self::Policy(name) if action != Action::Pull => Need::Repository(name.clone(), Action::Admin),
+            Self::PolicyPreview(name) | Self::PolicyApply(name) => Need::Repository(name.clone(), Action::Admin),
+            Self::Policy(name) | Self::PolicyRuns(name) => Need::Repository(name.clone(), Action::Pull),
             Self::Repository(name) | Self::Tags(name) | Self::Tag(name, _) | Self::History(name, _) => {
                 Need::Repository(name.clone(), action)
             }
@@ -187,6 +217,12 @@ impl Route {
 }
 
 fn repository(segments: &[&str]) -> Result<RepositoryName, Problem> {
+    segments.join("/").parse().map_err(|error: larder_oci::ParseError| {
+        Problem::new(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid.as_str(), error.to_string())
+    })
+}
+
+fn parse_pattern(segments: &[&str]) -> Result<RepositoryPattern, Problem> {
     segments.join("/").parse().map_err(|error: larder_oci::ParseError| {
         Problem::new(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid.as_str(), error.to_string())
     })
@@ -218,6 +254,10 @@ mod tests {
         assert_eq!(route("/api/v1/repositories/a/tags/b/-/tags"), Some(Route::Tags(name("a/tags/b"))));
         let tag = "history".parse().expect("it is a tag");
         assert_eq!(route("/api/v1/repositories/a/-/tags/history"), Some(Route::Tag(name("a"), tag)));
+        assert_eq!(route("/api/v1/repositories/a/b/-/policy/preview"), Some(Route::PolicyPreview(name("a/b"))));
+        let pattern = "team/**".parse().expect("it is a pattern");
+        assert_eq!(route("/api/v1/policies/team/**"), Some(Route::PatternPolicy(pattern)));
+        assert_eq!(route("/api/v1/policies/-/resume"), Some(Route::PoliciesResume));
         assert_eq!(route("/api"), Some(Route::Index));
         assert_eq!(route("/api/"), Some(Route::Index));
         for path in
