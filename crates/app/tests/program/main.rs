@@ -5,6 +5,7 @@ mod commands;
 mod configuration;
 mod imports;
 mod larder;
+mod policies;
 mod serving;
 mod stopping;
 mod tls;

@@ -63,6 +63,7 @@ const BOUNDED: &[&str] = &[
     "AS next",
     "SELECT 1 FROM users LIMIT 1",
     "EXISTS (SELECT 1 FROM users)",
+    "WHERE wildcard = 1 ORDER BY pattern LIMIT",
 ];
 
 #[tokio::test]

@@ -272,3 +272,16 @@ fn everything_that_is_wrong_is_told_at_once() {
         assert!(fields.iter().any(|found| found == field), "{field} of {fields:?}");
     }
 }
+
+#[test]
+fn every_example_of_the_reference_and_the_guide_is_taken() {
+    for (document, examples) in [("reference/policies.md", 6), ("guide/clean-up.md", 1)] {
+        let path = format!("{}/../../docs/{document}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).expect("it is there");
+        let blocks: Vec<&str> = text.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(blocks.len() >= examples, "{document} has {} examples", blocks.len());
+        for block in blocks {
+            Policy::read(block).unwrap_or_else(|wrong| panic!("{document}: {wrong}\n{block}"));
+        }
+    }
+}

@@ -225,19 +225,15 @@ impl Naive<'_> {
             .collect();
         loop {
             let before = reach.clone();
-            for image in 0..self.count() {
+            for (image, reach) in reach.iter_mut().enumerate() {
                 if let Some(subject) = self.follows(image) {
-                    reach[image] = reach[image].min(before[subject]);
+                    *reach = (*reach).min(before[subject]);
                 }
-                for parent in 0..self.count() {
-                    let names = self
-                        .r
-                        .facts
-                        .children(u32::try_from(parent).expect("few"))
-                        .contains(&u32::try_from(image).expect("few"));
-                    if names && before[parent] < reach[image] {
+                for (parent, far) in before.iter().enumerate() {
+                    let place = |number: usize| u32::try_from(number).expect("few");
+                    if self.r.facts.children(place(parent)).contains(&place(image)) && far < reach {
                         // An image is expired or archived, or nothing.
-                        reach[image] = if self.follows(image).is_some() { before[parent].min(reach[image]) } else { 0 };
+                        *reach = if self.follows(image).is_some() { *far } else { 0 };
                     }
                 }
             }
