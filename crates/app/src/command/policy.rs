@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use http::Method;
 use larder_oci::RepositoryPattern;
-use larder_registry::policy::Policy;
+use larder_registry::policy::{Origin, Policy, Translated, translate};
 use serde_json::{Value, json};
 
 use super::listing::{self, Column, on, text, time};
@@ -38,6 +38,8 @@ pub enum PolicyCommand {
     Preview(PreviewArgs),
     /// Apply a repository's policy now
     Apply(ApplyArgs),
+    /// Say the clean-up rules of another registry as a policy, and name what cannot be said exactly
+    Import(ImportArgs),
     /// Show what policies removed, newest first
     Runs(NameArgs),
     /// Let policies go on after a clock that moved paused them
@@ -114,6 +116,22 @@ pub struct ApplyArgs {
     pub how: Destructive,
 }
 
+/// Options of `policy import`.
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// The rules as the other registry has them, in JSON; `-` reads standard input
+    pub file: PathBuf,
+    /// Whose rules: `artifact-registry`, `harbor`, `zot`, `quay`, `gitlab` or `gitea`
+    #[arg(long, value_name = "REGISTRY")]
+    pub from: Origin,
+    /// Set the policy of this repository or pattern too, not only print it
+    #[arg(long, value_name = "NAME")]
+    pub set: Option<String>,
+    /// Where
+    #[command(flatten)]
+    pub data: DataArg,
+}
+
 impl PolicyCommand {
     /// Where it works.
     pub fn data(&self) -> &DataArg {
@@ -124,6 +142,7 @@ impl PolicyCommand {
             Self::Rm(args) => &args.data,
             Self::Preview(args) => &args.data,
             Self::Apply(args) => &args.data,
+            Self::Import(args) => &args.data,
         }
     }
 }
@@ -153,6 +172,7 @@ pub async fn run(command: PolicyCommand, context: &Context) -> Result {
             .await
         }
         PolicyCommand::Apply(args) => apply(args, context).await,
+        PolicyCommand::Import(args) => import(args, context).await,
         PolicyCommand::Runs(args) => {
             let (target, path) = place(&args.name, &args.data, context)?;
             let path = format!("{path}/-/policy/runs");
@@ -214,8 +234,8 @@ async fn at(target: Target, work: impl AsyncFnOnce(&ApiClient) -> Result) -> Res
     super::closing(outcome, api).await
 }
 
-/// A policy's text, after a look at it: what is wrong is told before anything is asked of a server.
-fn read(file: &Path) -> Result<String> {
+/// A file's text.
+fn text_of(file: &Path) -> Result<String> {
     let shown = file.display();
     let mut text = String::new();
     let read = if file.as_os_str() == "-" {
@@ -224,6 +244,12 @@ fn read(file: &Path) -> Result<String> {
         std::fs::File::open(file).and_then(|file| file.take(LONGEST).read_to_string(&mut text))
     };
     read.map_err(|error| Failure::usage(format!("{shown} cannot be read: {error}")))?;
+    Ok(text)
+}
+
+/// A policy's text, after a look at it: what is wrong is told before anything is asked of a server.
+fn read(file: &Path) -> Result<String> {
+    let (shown, text) = (file.display(), text_of(file)?);
     match Policy::read(&text) {
         Ok(_) => Ok(text),
         Err(problems) => {
@@ -258,6 +284,33 @@ async fn remove(args: RmArgs, context: &Context) -> Result {
         context.emit(&json!({ "removed": args.name }), |out| writeln!(out, "{}", args.name))
     })
     .await
+}
+
+/// Prints what another registry's rules come to here; with `--set`, sets it.
+async fn import(args: ImportArgs, context: &Context) -> Result {
+    let text = text_of(&args.file)?;
+    let found = translate(args.from, &text).map_err(|why| Failure::usage(format!("{}: {why}", args.file.display())))?;
+    let values: Vec<Value> = found.iter().map(translated).collect();
+    context.emit_list(&values, |out| {
+        found.iter().filter_map(|one| one.policy.as_ref()).try_for_each(|policy| out.write_all(policy.as_bytes()))
+    })?;
+    for one in &found {
+        if !one.repositories.is_empty() {
+            context.note(format!("For: {}", one.repositories.join(", ")));
+        }
+        one.differences.iter().for_each(|difference| context.note(format!("Not exactly: {difference}.")));
+    }
+    let Some(name) = &args.set else { return Ok(()) };
+    let [Translated { policy: Some(policy), .. }] = found.as_slice() else {
+        return Err(Failure::usage("these rules come to several policies, or to none: set them one by one"));
+    };
+    let (target, path) = policy_place(name, &args.data, context)?;
+    at(target, async |api| api.tell_text(Method::PUT, &path, policy).await).await
+}
+
+fn translated(one: &Translated) -> Value {
+    let policy = one.policy.as_deref().and_then(|policy| serde_json::from_str::<Value>(policy).ok());
+    json!({ "repositories": one.repositories, "policy": policy, "differences": one.differences })
 }
 
 /// Shows what goes, asks, and applies.

@@ -32,7 +32,9 @@ async fn a_policy_is_seen_before_it_is_applied() {
     let shown = stdout(&policy(&["show", "ml-model"]));
     assert!(shown.starts_with("The policy of ml-model, set ") && shown.contains("Keep two"), "{shown}");
     let preview = stdout(&policy(&["preview", "ml-model"]));
-    for told in ["1 of 3 images go by the policy of ml-model", "1.0.0", "1: Keep two", "Nearly", "it goes after one more push"] {
+    for told in
+        ["1 of 3 images go by the policy of ml-model", "1.0.0", "1: Keep two", "Nearly", "it goes after one more push"]
+    {
         assert!(preview.contains(told), "{told}: {preview}");
     }
 
@@ -42,7 +44,8 @@ async fn a_policy_is_seen_before_it_is_applied() {
     assert_eq!(code(&policy(&["apply", "ml-model", "--dry-run"])), 0);
     let applied = policy(&["apply", "ml-model", "--yes"]);
     assert!(stdout(&applied).starts_with("1 of 3 images went"), "{} {}", stdout(&applied), stderr(&applied));
-    let tags = larder(&["tag", "ls", "ml-model", "--server", served.url(), "--output", "jsonl"]).output().expect("it runs");
+    let tags =
+        larder(&["tag", "ls", "ml-model", "--server", served.url(), "--output", "jsonl"]).output().expect("it runs");
     assert_eq!(stdout(&tags).lines().count(), 2);
     assert!(stdout(&policy(&["runs", "ml-model"])).contains("anonymous"));
 
@@ -80,12 +83,18 @@ fn policies_of_patterns_are_set_on_the_data_folder() {
     let data = folder.display().to_string();
     let file = parent.path().join("policy.json");
     std::fs::write(&file, KEEP_TWO).expect("it can be written");
-    let policy = |words: &[&str]| {
-        larder(&[&["policy"], words, &["--data", &data]].concat()).output().expect("it runs")
-    };
+    let policy = |words: &[&str]| larder(&[&["policy"], words, &["--data", &data]].concat()).output().expect("it runs");
     let set = policy(&["set", "team/**", "--file", &file.display().to_string()]);
     assert_eq!(code(&set), 0, "{}", stderr(&set));
-    assert!(stdout(&policy(&["ls"])).contains("team/**"));
+    std::fs::write(&file, r#"{"method":"creation_date","value":"90d"}"#).expect("it can be written");
+    let imported =
+        policy(&["import", &file.display().to_string(), "--from", "quay", "--set", "other/**", "--output", "json"]);
+    assert_eq!(code(&imported), 0, "{}", stderr(&imported));
+    let told: serde_json::Value = serde_json::from_str(&stdout(&imported)).expect("it is JSON");
+    assert_eq!(told[0]["policy"]["rules"][0]["selection"]["countNumber"], 90);
+    assert!(stderr(&imported).contains("Not exactly: Quay removes tags"), "{}", stderr(&imported));
+    let listed = stdout(&policy(&["ls"]));
+    assert!(listed.contains("team/**") && listed.contains("other/**"), "{listed}");
     assert_eq!(stdout(&policy(&["resume"])), "Policies go on.\n");
     assert_eq!(code(&policy(&["rm", "team/**", "--yes"])), 0);
 }

@@ -16,6 +16,7 @@ mod run;
 mod tag_pattern;
 mod texts;
 mod told;
+mod translate;
 
 pub use evaluate::{Decision, Evaluation, Stay, evaluate};
 pub use facts::{Blob, Facts, Image};
@@ -26,3 +27,4 @@ pub use run::{PolicyReport, PolicyRound, PolicyRunView};
 pub use tag_pattern::TagPattern;
 pub use texts::{PolicyText, PolicyView, ProtectedBy};
 pub use told::{GoingImage, NearlyGoing, PolicyPreview, RuleName};
+pub use translate::{Origin, Translated, translate};

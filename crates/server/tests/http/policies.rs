@@ -39,7 +39,10 @@ async fn a_policy_is_set_previewed_applied_and_removed() {
     let preview = client.get(&format!("{POLICY}/preview")).await;
     preview.expect(200);
     let preview = preview.json();
-    assert_eq!((&preview["images"], &preview["expiring"], &preview["over_half"]), (&json!(3), &json!(1), &json!(false)));
+    assert_eq!(
+        (&preview["images"], &preview["expiring"], &preview["over_half"]),
+        (&json!(3), &json!(1), &json!(false))
+    );
     let going = &preview["going"][0];
     assert_eq!((&going["digest"], &going["tags"]), (&json!(digests[0]), &json!(["1"])));
     assert_eq!(going["rule"], json!({ "priority": 1, "description": "Keep the newest" }));
@@ -83,7 +86,10 @@ async fn what_is_wrong_is_told_and_a_pause_is_a_refusal() {
     assert_eq!(told["facts"][0]["field"], "selection.countNumber");
     assert_eq!((&told["facts"][0]["rule"], &told["facts"][0]["line"]), (&json!(1), &Value::Null));
     let broken = client.call(Method::PUT, POLICY, &[("content-type", "application/json")], "{\n]").await;
-    assert_eq!((&broken.expect(400).json()["facts"][0]["line"], &broken.json()["code"]), (&json!(2), &json!("POLICY_INVALID")));
+    assert_eq!(
+        (&broken.expect(400).json()["facts"][0]["line"], &broken.json()["code"]),
+        (&json!(2), &json!("POLICY_INVALID"))
+    );
     client.call(Method::PUT, POLICY, &[("content-type", "text/plain")], keep(1).to_string()).await.expect(415);
 
     client.json(Method::PUT, POLICY, &keep(1)).await.expect(200);

@@ -6,3 +6,4 @@ mod model;
 mod repository;
 mod runs;
 mod scale;
+mod translations;
