@@ -127,12 +127,24 @@ impl ApiClient {
 
     /// Sends a document and reads one.
     pub async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: &Value) -> Result<T> {
-        read(self.ask(method, path, Some(body)).await?).await
+        read(self.ask(method, path, Some(&body.to_string())).await?).await
     }
 
     /// Sends a document where nothing comes back.
     pub async fn tell(&self, method: Method, path: &str, body: &Value) -> Result {
+        self.tell_text(method, path, &body.to_string()).await
+    }
+
+    /// The same with a JSON document as it was written.
+    pub async fn tell_text(&self, method: Method, path: &str, body: &str) -> Result {
         self.ask(method, path, Some(body)).await.map(drop)
+    }
+
+    /// Sends a JSON document as it was written, and reads one page of what it comes to and the path of the next.
+    pub async fn page_of_text<T: DeserializeOwned>(&self, path: &str, body: &str) -> Result<(T, Option<String>)> {
+        let answer = self.ask(Method::POST, path, Some(body)).await?;
+        let next = next_page(&answer.headers);
+        Ok((read(answer).await?, next))
     }
 
     /// Deletes something.
@@ -142,7 +154,7 @@ impl ApiClient {
 
     /// Begins a long task: hands its progress to `tell` and answers with its report.
     pub async fn task(&self, path: &str, body: &Value, mut tell: impl FnMut(&Value)) -> Result<Value> {
-        let mut pieces = self.ask(Method::POST, path, Some(body)).await?.pieces;
+        let mut pieces = self.ask(Method::POST, path, Some(&body.to_string())).await?.pieces;
         let mut waiting = Vec::new();
         while let Some(piece) = pieces.next().await {
             waiting.extend_from_slice(&piece?);
@@ -163,7 +175,7 @@ impl ApiClient {
         Err(Failure::failed("the server broke off before it reported"))
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+    async fn ask(&self, method: Method, path: &str, body: Option<&str>) -> Result<Answer> {
         let answer = match &self.road {
             Road::Http { client, base, shown, credential } => {
                 let credential = credential.get_or_try_init(|| ApiCredential::find(base)).await?;
@@ -206,7 +218,7 @@ async fn over_http(
     shown: &str,
     method: Method,
     path: &str,
-    body: Option<&Value>,
+    body: Option<&str>,
     authorization: Option<&str>,
 ) -> Result<Answer> {
     let mut request = client.request(method, format!("{base}{path}"));
@@ -214,7 +226,7 @@ async fn over_http(
         request = request.header(http::header::AUTHORIZATION, line);
     }
     if let Some(body) = body {
-        request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        request = request.header(CONTENT_TYPE, "application/json").body(body.to_owned());
     }
     let lost = |error: reqwest::Error| Failure::unreachable(format!("{shown}: {}", innermost(&error)));
     let response = request.send().await.map_err(lost)?;
@@ -224,12 +236,12 @@ async fn over_http(
     Ok(Answer { status, headers, pieces: Box::pin(response.bytes_stream().map_err(broken)) })
 }
 
-async fn in_process(service: &Service, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+async fn in_process(service: &Service, method: Method, path: &str, body: Option<&str>) -> Result<Answer> {
     let mut request = http::Request::builder().method(method).uri(path).extension(Peer::operator());
     if body.is_some() {
         request = request.header(CONTENT_TYPE, "application/json");
     }
-    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_owned()));
     let request = request.body(body).map_err(|error| Failure::usage(error.to_string()))?;
     let (head, body) = service.handle(request).await.into_parts();
     let pieces = body.into_data_stream().map_err(|error| Failure::failed(error.to_string()));

@@ -30,6 +30,8 @@ struct Periods {
     first_walk: Duration,
     walk: Duration,
     first_scrub: Duration,
+    /// None: policies run when somebody applies them.
+    policies: Option<Duration>,
     generation: Duration,
     pulls: Duration,
     first_prune: Duration,
@@ -44,6 +46,7 @@ impl Periods {
             first_walk: 10 * MINUTE,
             walk: DAY,
             first_scrub: MINUTE,
+            policies: configuration.switch("policy.background").then(|| configuration.duration("policy.every")),
             generation: HOUR,
             pulls: MINUTE,
             first_prune: MINUTE,
@@ -61,6 +64,10 @@ fn run(periods: Periods, limits: Limits, registry: &Registry, catalog: &Catalog)
         jobs.spawn(repeat(periods.first_walk, periods.walk, move || walk_store(walking.clone())));
     }
     jobs.spawn(scrub(periods.first_scrub, registry.clone()));
+    if let Some(every) = periods.policies {
+        let applying = registry.clone();
+        jobs.spawn(repeat(every, every, move || run_policies(applying.clone())));
+    }
     let raising = registry.clone();
     jobs.spawn(repeat(periods.generation, periods.generation, move || {
         let registry = raising.clone();
@@ -119,6 +126,21 @@ async fn scrub(first: Duration, registry: Registry) {
     }
 }
 
+async fn run_policies(registry: Registry) {
+    match registry.run_policies().await {
+        Ok(round) if round.expired + round.paused > 0 => {
+            tracing::info!(
+                images = round.expired,
+                repositories = round.repositories,
+                paused = round.paused,
+                "ran lifecycle policies"
+            );
+        }
+        Ok(_) | Err(Error::TakingOver) => {}
+        Err(error) => tracing::warn!(error = crate::opened::chain(&error), "lifecycle policies could not be run"),
+    }
+}
+
 async fn walk_store(registry: Registry) {
     match registry.sweep(&Actor::system(), &|_| {}).await {
         Ok(report) => {
@@ -136,6 +158,7 @@ struct Limits {
     jobs: Duration,
     history: Duration,
     history_count: usize,
+    policy_runs: Duration,
 }
 
 impl Limits {
@@ -144,6 +167,7 @@ impl Limits {
             events: configuration.duration("events.keep"),
             jobs: configuration.duration("jobs.keep"),
             history: configuration.duration("history.window"),
+            policy_runs: configuration.duration("policy.keep"),
             history_count: usize::try_from(configuration.number("history.keep")).unwrap_or(usize::MAX),
         }
     }
@@ -155,7 +179,8 @@ async fn prune(catalog: &Catalog, limits: Limits) -> Result<(), larder_catalog::
     let jobs = catalog.prune_jobs(before(limits.jobs)).await?;
     let taken = catalog.prune_taken(before(TAKEN)).await?;
     let moves = catalog.prune_tag_events(before(limits.history), limits.history_count).await?;
-    tracing::debug!(events, jobs, taken, moves, "removed old rows");
+    let runs = catalog.prune_policy_runs(before(limits.policy_runs)).await?;
+    tracing::debug!(events, jobs, taken, moves, runs, "removed old rows");
     Ok(())
 }
 
@@ -187,6 +212,7 @@ mod tests {
         first_walk: SOON,
         walk: SOON,
         first_scrub: SOON,
+        policies: Some(SOON),
         generation: SOON,
         pulls: SOON,
         first_prune: SOON,
@@ -237,7 +263,8 @@ mod tests {
         let counts = [
             ("SELECT COUNT(*) FROM events", 0),
             ("SELECT COUNT(*) FROM jobs", 0),
-            ("SELECT COUNT(*) FROM tag_events", 0),
+            // Where the tag is now is no history.
+            ("SELECT COUNT(*) FROM tag_events", 1),
             ("SELECT COUNT(*) FROM uploads", 0),
             ("SELECT COUNT(*) FROM manifests WHERE pulled_at IS NOT NULL", 1),
         ];

@@ -60,6 +60,8 @@ fn settings(configuration: &Configuration, folder: &Path) -> Settings {
     let reserve = configuration.reserve("storage.reserve");
     Settings {
         lease_ttl: configuration.duration("lease.ttl"),
+        policy_every: configuration.switch("policy.background").then(|| configuration.duration("policy.every")),
+        policy_cap: configuration.number("policy.cap"),
         uploads_idle: configuration.duration("uploads.idle"),
         sparse: match configuration.text("push.sparse") {
             Some("accept") => Sparse::Accept,

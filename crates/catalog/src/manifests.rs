@@ -165,7 +165,13 @@ fn note_pull(tx: &mut Tx<'_>, (name, digest, at): &(RepositoryName, Digest, Time
     Ok(())
 }
 
-fn delete(tx: &mut Tx<'_>, name: &RepositoryName, wanted: &Digest, removal: &Removal<'_>) -> Done<DeleteOutcome> {
+/// Removes a manifest, whoever wants it gone.
+pub(crate) fn delete(
+    tx: &mut Tx<'_>,
+    name: &RepositoryName,
+    wanted: &Digest,
+    removal: &Removal<'_>,
+) -> Done<DeleteOutcome> {
     let Some(repository) = lookup::repository(tx, name, Hold::Share)? else { return Ok(DeleteOutcome::Absent) };
     let Some(found) = find(tx, repository, wanted)? else { return Ok(DeleteOutcome::Absent) };
     if let Some(parent) = parent_of(tx, repository, &found)? {

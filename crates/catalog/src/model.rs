@@ -2,6 +2,7 @@
 
 pub mod access;
 mod history;
+pub mod policy;
 
 use std::time::Duration;
 

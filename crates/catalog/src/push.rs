@@ -270,6 +270,7 @@ fn write_row(
     let sql = "INSERT INTO manifests (repository_id, digest_id, media_type, artifact_type, subject_id, size, total_size, annotations,
                  labels, incomplete, pushes, pushed_at, pushed_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12)
                ON CONFLICT (repository_id, digest_id) DO UPDATE SET pushes = manifests.pushes + 1,
+                 renewed_at = CASE WHEN CAST($13 AS BIGINT) = 1 THEN excluded.pushed_at ELSE manifests.renewed_at END,
                  media_type = excluded.media_type, incomplete = excluded.incomplete, labels = COALESCE(excluded.labels, manifests.labels)
                RETURNING id, pushes";
     let row = values![
@@ -284,7 +285,9 @@ fn write_row(
         push.labels.as_deref(),
         incomplete,
         push.stamp.at,
-        &push.stamp.identity
+        &push.stamp.identity,
+        // Without a tag it is part of something that is yet to come.
+        push.tags.is_empty()
     ];
     let row = tx.row(sql, row, |row| Ok((row.int(0)?, row.int(1)? == 1)))?;
     row.ok_or(Fault::Conflict("the manifest came and went"))

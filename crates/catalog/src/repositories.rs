@@ -12,6 +12,7 @@ use crate::model::access::{RepositoryChange, RepositoryFacts};
 use crate::model::{Page, RepositoryFilter, RepositorySummary, Stamp};
 use crate::outbox;
 use crate::page::page;
+use crate::policies;
 use crate::tags::Place;
 use crate::trash;
 use crate::visibility::names;
@@ -178,6 +179,7 @@ fn remove(
     tx.execute("DELETE FROM memberships WHERE repository_id = $1", values![id])?;
     tx.execute("DELETE FROM leases WHERE repository_id = $1", values![id])?;
     outbox::record(tx, outbox::REPOSITORY_DELETED, Some(name), &json!({}), stamp)?;
+    policies::repository_removed(tx, id, name)?;
     access::repository_removed(tx, id, name, stamp)?;
     tx.execute("DELETE FROM repositories WHERE id = $1", values![id])?;
     Ok(true)

@@ -1,7 +1,7 @@
 //! The domain's clock: leases, expiry and history are decided by it, and tests turn it.
 
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -9,6 +9,8 @@ use jiff::Timestamp;
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock's time, in UTC.
     fn now(&self) -> Timestamp;
+    /// The monotonic clock's time since some moment of this process.
+    fn since_start(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -19,28 +21,42 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
+
+    fn since_start(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 /// A clock that stands still until it is told to go on.
 #[derive(Debug)]
-pub struct ManualClock(Mutex<Timestamp>);
+pub struct ManualClock(Mutex<(Timestamp, Duration)>);
 
 impl ManualClock {
     /// Starts at `at`.
     pub fn starting(at: Timestamp) -> Self {
-        Self(Mutex::new(at))
+        Self(Mutex::new((at, Duration::ZERO)))
     }
 
     /// Lets `step` pass.
     pub fn advance(&self, step: Duration) {
         let mut now = self.0.lock().expect("no panic happens under this lock");
-        *now = after(*now, step);
+        *now = (after(now.0, step), now.1 + step);
+    }
+
+    /// Sets the wall clock, as an administrator would; the monotonic one stands still.
+    pub fn set(&self, at: Timestamp) {
+        self.0.lock().expect("no panic happens under this lock").0 = at;
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        *self.0.lock().expect("no panic happens under this lock")
+        self.0.lock().expect("no panic happens under this lock").0
+    }
+
+    fn since_start(&self) -> Duration {
+        self.0.lock().expect("no panic happens under this lock").1
     }
 }
 

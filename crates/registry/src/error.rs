@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use larder_blobs as blobs;
 use larder_catalog as catalog;
-use larder_oci::{Digest, ErrorCode, ManifestError, RepositoryName, UploadId};
+use larder_oci::{Digest, ErrorCode, ManifestError, RepositoryName, RepositoryPattern, UploadId};
 use serde_json::{Value, json};
+
+use crate::policy::{Problem, Problems};
 
 /// The domain's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -166,6 +168,21 @@ pub enum Error {
     /// Another registry's images are being taken over: clients have to wait.
     #[error("the images of the registry before this one are being taken over: try again soon")]
     TakingOver,
+    /// A lifecycle policy is not one.
+    #[error("the policy is invalid: {0}")]
+    PolicyInvalid(#[source] Problems),
+    /// No policy was set for this name or pattern.
+    #[error("no policy is set for {0}")]
+    PolicyUnknown(RepositoryPattern),
+    /// No policy is about this repository.
+    #[error("no policy is about {0}: `larder policy set` sets one")]
+    NoPolicy(RepositoryName),
+    /// There are as many policies with wildcards as there may be.
+    #[error("there are {0} policies for patterns already")]
+    TooManyPolicies(usize),
+    /// A policy is paused and asks (behaviour §5).
+    #[error("the policy is paused: {0}")]
+    PolicyPaused(String),
     /// The server takes no writes.
     #[error("this registry is read-only")]
     ReadOnly,
@@ -214,10 +231,14 @@ impl Error {
             Self::LengthMismatch { .. } => ErrorCode::SizeInvalid,
             Self::BodyInterrupted { .. } => ErrorCode::BlobUploadInvalid,
             Self::DigestMismatch { .. } | Self::AlgorithmNotAnnounced { .. } => ErrorCode::DigestInvalid,
+            Self::PolicyUnknown(_) | Self::NoPolicy(_) => ErrorCode::NameUnknown,
             Self::ManifestInvalid(_)
             | Self::PreconditionFailed { .. }
             | Self::RepositoryExists(_)
-            | Self::NameInUse(_) => ErrorCode::ManifestInvalid,
+            | Self::NameInUse(_)
+            | Self::PolicyInvalid(_)
+            | Self::TooManyPolicies(_)
+            | Self::PolicyPaused(_) => ErrorCode::ManifestInvalid,
             Self::SizeInvalid { .. } => ErrorCode::SizeInvalid,
             Self::TargetsUnknown(_) => ErrorCode::ManifestBlobUnknown,
             Self::InUse { .. } | Self::ReadOnly => ErrorCode::Unsupported,
@@ -276,7 +297,12 @@ impl Error {
             }
             Self::NoRoomToCopy { needed, available, .. } => json!({ "needed": needed, "available": available }),
             Self::TooMuchWrong { bad, looked_at } => json!({ "bad": bad, "looked_at": looked_at }),
+            Self::PolicyInvalid(problems) => json!(problems.0.iter().map(told).collect::<Vec<_>>()),
+            Self::PolicyUnknown(pattern) => json!({ "pattern": pattern.as_str() }),
+            Self::NoPolicy(name) => json!({ "name": name.as_str() }),
+            Self::PolicyPaused(why) => json!({ "reason": why }),
             Self::Denied
+            | Self::TooManyPolicies(_)
             | Self::UploadUnknown(_)
             | Self::ManifestInvalid(_)
             | Self::ReadOnly
@@ -292,6 +318,11 @@ impl Error {
             | Self::Internal(_) => Value::Null,
         }
     }
+}
+
+fn told(problem: &Problem) -> Value {
+    let (line, column) = problem.place.unzip();
+    json!({ "rule": problem.rule, "field": problem.field, "message": problem.message, "line": line, "column": column })
 }
 
 /// An error with its causes, in one line.

@@ -12,6 +12,7 @@ mod history;
 mod import;
 mod lineage;
 mod orphans;
+pub mod policy;
 mod pull;
 mod push;
 mod read_back;

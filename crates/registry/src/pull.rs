@@ -1,8 +1,9 @@
 //! Reading: manifests and blobs of one repository.
 
+use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -16,6 +17,9 @@ use crate::{Action, Actor, Error, Registry, Result};
 
 /// Pulls noted between two flushes; more are dropped, for the time of a pull is a hint.
 const PULLS_KEPT: usize = 100_000;
+
+/// When manifests were last asked for.
+type Noted = Mutex<HashMap<(RepositoryName, Digest), Timestamp>>;
 
 /// A manifest, byte for byte as it was pushed (**Invariant 8**).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +88,7 @@ impl Registry {
     ) -> Result<Manifest> {
         let row = self.manifest_row(actor, repository, reference, true).await?;
         let bytes = row.bytes.ok_or_else(|| Error::Internal("a manifest was read without its bytes".to_owned()))?;
-        self.note_pull(repository, row.digest);
+        self.note(&self.inner.pulls, repository, row.digest);
         Ok(Manifest { digest: row.digest, media_type: row.media_type, bytes })
     }
 
@@ -96,6 +100,10 @@ impl Registry {
         reference: &Reference,
     ) -> Result<ManifestHead> {
         let row = self.manifest_row(actor, repository, reference, false).await?;
+        if matches!(reference, Reference::Digest(_)) && actor.may(Action::Push, repository) {
+            // He will not push what is here: the index that names it comes next (**Invariant 6**).
+            self.note(&self.inner.renewals, repository, row.digest);
+        }
         Ok(ManifestHead { digest: row.digest, media_type: row.media_type, size: row.size })
     }
 
@@ -203,12 +211,12 @@ impl Registry {
         row.ok_or_else(|| Error::ManifestUnknown { repository: repository.clone(), reference: reference.to_string() })
     }
 
-    fn note_pull(&self, repository: &RepositoryName, digest: Digest) {
+    fn note(&self, noted: &Noted, repository: &RepositoryName, digest: Digest) {
         let now = self.now();
-        let mut pulls = self.inner.pulls.lock().expect("no panic happens under this lock");
+        let mut noted = noted.lock().expect("no panic happens under this lock");
         let key = (repository.clone(), digest);
-        if pulls.len() < PULLS_KEPT || pulls.contains_key(&key) {
-            pulls.insert(key, now);
+        if noted.len() < PULLS_KEPT || noted.contains_key(&key) {
+            noted.insert(key, now);
         }
     }
 

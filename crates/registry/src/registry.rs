@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use larder_blobs::{BlobStore, StoreMarker};
@@ -30,7 +31,15 @@ pub(crate) struct Inner {
     pub behind: AtomicBool,
     /// Pulls since the last flush; bounded, because a repository's manifests are.
     pub pulls: Mutex<HashMap<(RepositoryName, Digest), Timestamp>>,
+    /// Manifests that somebody who may push asked for since the last flush: he may rely on them.
+    pub renewals: Mutex<HashMap<(RepositoryName, Digest), Timestamp>>,
     pub counters: Counters,
+    /// One evaluation of a policy at a time.
+    pub evaluating: tokio::sync::Mutex<()>,
+    /// When policies run next by themselves.
+    pub next_policies: Mutex<Timestamp>,
+    /// Both clocks, when they were last compared.
+    pub clocks: Mutex<(Timestamp, Duration)>,
     /// One import at a time.
     pub importing: tokio::sync::Mutex<()>,
     /// Whether clients are to wait until a tree is taken over.
@@ -134,6 +143,8 @@ impl Registry {
         if !settings.read_only {
             catalog.renew_all_leases(after(clock.now(), settings.lease_ttl)).await?;
         }
+        let next_policies = after(clock.now(), settings.policy_every.unwrap_or_default());
+        let clocks = (clock.now(), clock.since_start());
         let inner = Inner {
             store,
             catalog,
@@ -142,6 +153,10 @@ impl Registry {
             sessions: Sessions::default(),
             behind: AtomicBool::new(behind),
             pulls: Mutex::default(),
+            renewals: Mutex::default(),
+            evaluating: tokio::sync::Mutex::default(),
+            next_policies: Mutex::new(next_policies),
+            clocks: Mutex::new(clocks),
             counters: Counters::default(),
             importing: tokio::sync::Mutex::default(),
             closed_to_clients: AtomicBool::new(false),
@@ -211,14 +226,23 @@ impl Registry {
         }
     }
 
-    /// Writes down the pulls since the last call. Pull times are kept in memory and may be lost with the process (behaviour §5).
+    /// Writes down the pulls since the last call, and what pushers asked for. Pull times are kept in memory and may be lost with the process (behaviour §5).
     pub async fn flush_pulls(&self) -> Result<()> {
-        let pulls = std::mem::take(&mut *self.inner.pulls.lock().expect("no panic happens under this lock"));
-        if pulls.is_empty() || self.inner.settings.read_only {
+        let take = |noted: &Mutex<HashMap<(RepositoryName, Digest), Timestamp>>| {
+            let noted = std::mem::take(&mut *noted.lock().expect("no panic happens under this lock"));
+            noted.into_iter().map(|((repository, digest), at)| (repository, digest, at)).collect::<Vec<_>>()
+        };
+        let (pulls, renewals) = (take(&self.inner.pulls), take(&self.inner.renewals));
+        if self.inner.settings.read_only {
             return Ok(());
         }
-        let rows: Vec<_> = pulls.into_iter().map(|((repository, digest), at)| (repository, digest, at)).collect();
-        Ok(self.inner.catalog.pulled(&rows).await?)
+        if !renewals.is_empty() {
+            self.inner.catalog.renewed(&renewals).await?;
+        }
+        if !pulls.is_empty() {
+            self.inner.catalog.pulled(&pulls).await?;
+        }
+        Ok(())
     }
 
     /// Waits until uploads in progress have written their checkpoints, after their clients were cut off, and closes the catalog.

@@ -33,6 +33,10 @@ pub struct Settings {
     pub trash_window: Duration,
     /// How long what the sweep or the quarantine took is remembered, so that a manifest which names it is refused.
     pub taken_memory: Duration,
+    /// `policy.every`: how often lifecycle policies run by themselves; `None` when they do not.
+    pub policy_every: Option<Duration>,
+    /// `policy.cap`: images that one run of a policy lets go at most.
+    pub policy_cap: u64,
 }
 
 impl Default for Settings {
@@ -51,6 +55,8 @@ impl Default for Settings {
             scrub_rate: 64 << 20,
             trash_window: 7 * DAY,
             taken_memory: 7 * DAY,
+            policy_every: None,
+            policy_cap: 10_000,
         }
     }
 }

@@ -13,6 +13,7 @@ mod import_registry;
 pub mod inspect;
 mod listing;
 pub mod login;
+pub mod policy;
 pub mod pull;
 pub mod purge;
 pub mod push;
@@ -76,6 +77,9 @@ pub enum Command {
     /// Look after tags
     #[command(subcommand)]
     Tag(tag::TagCommand),
+    /// Say which images a repository lets go of, and see it first
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Look after users
     #[command(subcommand)]
     User(user::UserCommand),
@@ -138,6 +142,7 @@ impl Command {
         match self {
             Self::Repo(command) => Some(command.data()),
             Self::Tag(command) => Some(command.data()),
+            Self::Policy(command) => Some(command.data()),
             Self::User(command) => Some(command.data()),
             Self::Group(command) => Some(command.data()),
             Self::Robot(command) => Some(command.data()),
@@ -148,6 +153,7 @@ impl Command {
             Self::Whoami(args) => Some(&args.data),
             Self::Purge(args) => Some(&args.data),
             Self::Sweep(args) => Some(&args.data),
+            Self::Scrub(args) => Some(&args.data),
             Self::Verify(args) => Some(&args.data),
             Self::Usage(args) => Some(&args.data),
             Self::Import(command) => command.data(),
@@ -166,6 +172,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Repo(command) => repo::run(command, context).await,
         Command::Tag(command) => tag::run(command, context).await,
+        Command::Policy(command) => policy::run(command, context).await,
         Command::Login(args) => login::login(args, context).await,
         Command::Logout(args) => login::logout(args, context).await,
         Command::Whoami(args) => login::whoami(args, context).await,

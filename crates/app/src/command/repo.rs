@@ -113,7 +113,7 @@ pub struct UndeleteArgs {
     #[command(flatten)]
     pub named: NameArgs,
     /// Under another name
-    #[arg(long = "as", value_name = "NAME")]
+    #[arg(id = "as", long = "as", value_name = "NAME")]
     pub name: Option<RepositoryName>,
 }
 

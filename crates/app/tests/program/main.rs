@@ -6,6 +6,7 @@ mod configuration;
 mod imports;
 mod larder;
 mod limits;
+mod policies;
 mod serving;
 mod stopping;
 mod telemetry;

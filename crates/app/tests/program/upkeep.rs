@@ -32,7 +32,12 @@ fn object(folder: &Path, digest: &str) -> Option<PathBuf> {
 #[tokio::test]
 async fn what_is_deleted_or_abandoned_leaves_the_disk_by_itself() {
     let (_parent, folder) = folders();
-    let often = [("LARDER_SWEEP__EVERY", "1s"), ("LARDER_LEASE__TTL", "1s"), ("LARDER_UPLOADS__IDLE", "1s")];
+    let often = [
+        ("LARDER_SWEEP__EVERY", "1s"),
+        ("LARDER_LEASE__TTL", "1s"),
+        ("LARDER_TRASH__WINDOW", "0s"),
+        ("LARDER_UPLOADS__IDLE", "1s"),
+    ];
     let served = Served::start_with(&folder, &[], &often);
     push(served.url(), "ml-model", "kept").await;
     let gone = push(served.url(), "ml-model", "gone").await;

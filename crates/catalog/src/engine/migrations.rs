@@ -23,6 +23,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 3, name: "import", text: include_str!("../../migrations/sqlite/0003_import.sql") },
     Migration { version: 4, name: "incomplete", text: include_str!("../../migrations/sqlite/0004_incomplete.sql") },
     Migration { version: 5, name: "versions", text: include_str!("../../migrations/sqlite/0005_versions.sql") },
+    Migration { version: 6, name: "policies", text: include_str!("../../migrations/sqlite/0006_policies.sql") },
 ];
 
 /// PostgreSQL's steps.
@@ -32,6 +33,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 3, name: "import", text: include_str!("../../migrations/postgres/0003_import.sql") },
     Migration { version: 4, name: "incomplete", text: include_str!("../../migrations/postgres/0004_incomplete.sql") },
     Migration { version: 5, name: "versions", text: include_str!("../../migrations/postgres/0005_versions.sql") },
+    Migration { version: 6, name: "policies", text: include_str!("../../migrations/postgres/0006_policies.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

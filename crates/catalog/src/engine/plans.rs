@@ -15,6 +15,7 @@ use crate::model::access::{
     AuditEntry, AuditFilter, Effect, GrantFilter, Group, Invitation, NewGrant, NewRobot, NewUser, Outcome,
     RepositoryChange, RobotChange, Session, Subject, TokenKind, UserChange,
 };
+use crate::model::policy::{ExpiringImage, ImagePart};
 use crate::model::{MountSource, NewJob, Purge, RepositoryFilter, RollbackTo, TagListing, TagOrder};
 
 static SEEN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
@@ -63,6 +64,7 @@ const BOUNDED: &[&str] = &[
     "AS next",
     "SELECT 1 FROM users LIMIT 1",
     "EXISTS (SELECT 1 FROM users)",
+    "WHERE wildcard = 1 ORDER BY pattern LIMIT",
 ];
 
 #[tokio::test]
@@ -143,6 +145,7 @@ async fn exercise(f: &Fixture) {
     f.forget_missing_blob(&b.key, stamp(2)).await.expect("answered");
     f.quarantine_manifest(&index.digest, stamp(2)).await.expect("answered");
     f.delete_manifest(&a, &push.digest, at(30), None, stamp(2)).await.expect("answered");
+    policies(f).await;
     f.sweep_all(40).await;
     f.queue_unreferenced(at(1)).await.expect("answered");
     f.remove_repository(&a, stamp(3), at(30), None).await.expect("answered");
@@ -188,6 +191,34 @@ async fn trash(f: &Fixture) {
     f.push(push.clone()).await;
     delete().await;
     f.empty_trash(at(99)).await.expect("answered");
+}
+
+async fn policies(f: &Fixture) {
+    let a = name("a");
+    for text in ["a", "a*"] {
+        f.set_policy(&pattern(text), "{}", stamp(1)).await.expect("answered");
+    }
+    f.policies(None, 9).await.expect("answered");
+    f.policies_for(&a).await.expect("answered");
+    f.push(manifest("a", 8, vec![], &["p"])).await;
+    f.image_rows(&a, 0, 9).await.expect("answered");
+    f.image_tags(&a, "", 9).await.expect("answered");
+    f.image_parts(&a, ImagePart { image: 0, child: 0 }, 9).await.expect("answered");
+    f.held_blobs(&a, 0, 9).await.expect("answered");
+    let digest = manifest("a", 8, vec![], &[]).digest;
+    f.renewed(&[(a.clone(), digest, at(1))]).await.expect("answered");
+    let image = ExpiringImage { digest, tags: vec![tag("p")], renewed: Some(at(1)), pulled: None, follows: None };
+    assert_eq!(f.expire_images(&a, vec![image], at(9), None, stamp(1)).await.expect("answered"), [true]);
+    f.policy_previewed(&a, "x", 1, at(1)).await.expect("answered");
+    f.pause_policy(&a, Some("x"), stamp(1)).await.expect("answered");
+    f.policy_state(&a).await.expect("answered");
+    f.pause_policies(Some("x"), stamp(1)).await.expect("answered");
+    f.policies_paused().await.expect("answered");
+    f.pause_policies(None, stamp(1)).await.expect("answered");
+    f.record_policy_run(&a, at(1), "{}", stamp(1)).await.expect("answered");
+    f.policy_runs(&a, None, 9).await.expect("answered");
+    f.prune_policy_runs(at(9)).await.expect("answered");
+    f.remove_policy(&pattern("a*"), stamp(1)).await.expect("answered");
 }
 
 async fn access(f: &Fixture) {

@@ -11,6 +11,7 @@ mod manifests;
 mod model;
 mod outbox;
 mod pages;
+mod policies;
 mod races;
 mod repositories;
 mod sweep;

@@ -11,6 +11,7 @@ mod leases;
 mod memory;
 mod messages;
 mod model;
+mod policy;
 mod pushes;
 mod readiness;
 mod recognition;

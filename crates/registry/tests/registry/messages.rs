@@ -55,11 +55,17 @@ fn place(error: &Error) -> usize {
         Error::GoneForGood(_) => 33,
         Error::NameInUse(_) => 34,
         Error::NotDeleted(_) => 35,
+        Error::PolicyInvalid(_) => 36,
+        Error::PolicyUnknown(_) => 37,
+        Error::NoPolicy(_) => 38,
+        Error::TooManyPolicies(_) => 39,
+        Error::PolicyPaused(_) => 40,
     }
 }
 
 fn all() -> Vec<Error> {
     let (repository, id, digest): (RepositoryName, _, Digest) = (name("team/model"), nowhere(), sha256(b"x"));
+    let policy = larder_registry::policy::Policy::read("{").expect_err("no policy");
     let invalid = larder_oci::ParsedManifest::parse(b"{", None).expect_err("no manifest");
     vec![
         Error::Denied,
@@ -79,6 +85,11 @@ fn all() -> Vec<Error> {
         Error::InUse { digest, parent: digest },
         Error::PreconditionFailed { current: Some(digest) },
         Error::RepositoryExists(repository.clone()),
+        Error::PolicyInvalid(policy),
+        Error::PolicyUnknown((&repository).into()),
+        Error::NoPolicy(repository.clone()),
+        Error::TooManyPolicies(1_000),
+        Error::PolicyPaused("4 of 5 images would go".to_owned()),
         Error::NotMade(repository),
         Error::ReadOnly,
         Error::StorageFull,

@@ -11,6 +11,7 @@ mod imports;
 mod input;
 mod oidc;
 mod page;
+mod policies;
 mod repositories;
 mod robots;
 mod route;
@@ -140,6 +141,13 @@ async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> 
         | Route::UndeleteManifest(..)
         | Route::UndeleteRepository(_)
         | Route::Trash(_) => about_repositories(call, body, route).await,
+        Route::Policy(_)
+        | Route::PolicyPreview(_)
+        | Route::PolicyApply(_)
+        | Route::PolicyRuns(_)
+        | Route::Policies
+        | Route::PatternPolicy(_)
+        | Route::PoliciesResume => about_policies(call, body, route).await,
         Route::Users
         | Route::User(_)
         | Route::Password(_)
@@ -173,6 +181,24 @@ async fn about_repositories(call: Call<'_>, body: Body, route: Route) -> Result<
         (Route::UndeleteManifest(name, digest), Method::POST) => trash::undelete_manifest(call, name, digest).await,
         (Route::UndeleteRepository(name), Method::POST) => trash::undelete_repository(call, body, name).await,
         (Route::Trash(name), Method::GET | Method::HEAD) => trash::list(call, name).await,
+        (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
+    }
+}
+
+async fn about_policies(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
+    let method = call.head.method.clone();
+    match (route, method) {
+        (Route::Policy(name), Method::GET | Method::HEAD) => policies::show(call, name).await,
+        (Route::Policy(name), Method::PUT) => policies::set(call, body, name).await,
+        (Route::Policy(name), Method::DELETE) => policies::remove(call, name).await,
+        (Route::PolicyPreview(name), Method::GET | Method::HEAD) => policies::preview(call, name).await,
+        (Route::PolicyPreview(name), Method::POST) => policies::try_out(call, body, name).await,
+        (Route::PolicyApply(name), Method::POST) => policies::apply(call, name).await,
+        (Route::PolicyRuns(name), Method::GET | Method::HEAD) => policies::runs(call, name).await,
+        (Route::Policies, Method::GET | Method::HEAD) => policies::list(call).await,
+        (Route::PatternPolicy(pattern), Method::PUT) => policies::set_pattern(call, body, pattern).await,
+        (Route::PatternPolicy(pattern), Method::DELETE) => policies::remove_pattern(call, pattern).await,
+        (Route::PoliciesResume, Method::POST) => policies::resume(call).await,
         (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
     }
 }

@@ -8,7 +8,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, repositories, robots, tags, trash, trusts, upkeep, users, whoami,
+    audit, credentials, grants, groups, imports, oidc, policies, repositories, robots, tags, trash, trusts, upkeep, users,
+    whoami,
 };
 use crate::answer::{self, Response};
 
@@ -63,6 +64,17 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         trash::undelete_manifest,
         trash::undelete_repository,
         trash::purge,
+        policies::show,
+        policies::set,
+        policies::remove,
+        policies::preview,
+        policies::try_out,
+        policies::apply,
+        policies::runs,
+        policies::list,
+        policies::set_pattern,
+        policies::remove_pattern,
+        policies::resume,
         whoami::show,
         users::list,
         users::create,

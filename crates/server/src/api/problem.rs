@@ -100,7 +100,11 @@ impl From<Error> for Problem {
         let code = error.code();
         let status = match &error {
             Error::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
-            Error::RepositoryExists(_) | Error::NameInUse(_) | Error::InUse { .. } => StatusCode::CONFLICT,
+            Error::RepositoryExists(_)
+            | Error::NameInUse(_)
+            | Error::InUse { .. }
+            | Error::PolicyPaused(_)
+            | Error::TooManyPolicies(_) => StatusCode::CONFLICT,
             _ => StatusCode::from_u16(code.status()).expect("a test pins the table of codes"),
         };
         let header = match &error {
@@ -112,10 +116,12 @@ impl From<Error> for Problem {
             Error::ReadOnly => Some((ALLOW, HeaderValue::from_static("GET, HEAD"))),
             _ => None,
         };
-        let code = if matches!(error, Error::RepositoryExists(_) | Error::NameInUse(_)) {
-            "NAME_IN_USE"
-        } else {
-            code.as_str()
+        let code = match &error {
+            Error::RepositoryExists(_) | Error::NameInUse(_) => "NAME_IN_USE",
+            Error::PolicyInvalid(_) => "POLICY_INVALID",
+            Error::PolicyUnknown(_) | Error::NoPolicy(_) => "POLICY_UNKNOWN",
+            Error::PolicyPaused(_) | Error::TooManyPolicies(_) => "REFUSED_BY_POLICY",
+            _ => code.as_str(),
         };
         let cause = (status == StatusCode::INTERNAL_SERVER_ERROR).then(|| crate::v2::refusal::chain(&error));
         Self {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::{Method, StatusCode};
-use larder_oci::{Action, Digest, ErrorCode, RepositoryName, Tag};
+use larder_oci::{Action, Digest, ErrorCode, RepositoryName, RepositoryPattern, Tag};
 
 use super::problem::Problem;
 use crate::challenge::Need;
@@ -92,6 +92,20 @@ pub(super) enum Route {
     Trash(RepositoryName),
     /// `/api/v1/purge`
     Purge,
+    /// `/api/v1/repositories/<name>/-/policy`
+    Policy(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/policy/preview`
+    PolicyPreview(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/policy/apply`
+    PolicyApply(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/policy/runs`
+    PolicyRuns(RepositoryName),
+    /// `/api/v1/policies`
+    Policies,
+    /// `/api/v1/policies/<pattern>`
+    PatternPolicy(RepositoryPattern),
+    /// `/api/v1/policies/-/resume`
+    PoliciesResume,
 }
 
 impl Route {
@@ -149,6 +163,13 @@ impl Route {
             ["v1", "repositories", name @ .., "-", "undelete"] => Ok(Self::UndeleteRepository(repository(name)?)),
             ["v1", "repositories", name @ .., "-", "trash"] => Ok(Self::Trash(repository(name)?)),
             ["v1", "purge"] => Ok(Self::Purge),
+            ["v1", "repositories", name @ .., "-", "policy"] => Ok(Self::Policy(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "policy", "preview"] => Ok(Self::PolicyPreview(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "policy", "apply"] => Ok(Self::PolicyApply(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "policy", "runs"] => Ok(Self::PolicyRuns(repository(name)?)),
+            ["v1", "policies"] => Ok(Self::Policies),
+            ["v1", "policies", "-", "resume"] => Ok(Self::PoliciesResume),
+            ["v1", "policies", pattern @ ..] => Ok(Self::PatternPolicy(parse_pattern(pattern)?)),
             ["v1", "repositories", name @ ..] if !name.contains(&"-") => Ok(Self::Repository(repository(name)?)),
             _ => Err(Problem::nothing_here()),
         }
@@ -167,6 +188,8 @@ impl Route {
             | Self::Audit
             | Self::Tags(_)
             | Self::Trash(_)
+            | Self::PolicyRuns(_)
+            | Self::Policies
             | Self::History(..) => "GET, HEAD",
             Self::Sweep
             | Self::Verify
@@ -178,6 +201,8 @@ impl Route {
             | Self::UndeleteManifest(..)
             | Self::UndeleteRepository(_)
             | Self::Purge
+            | Self::PolicyApply(_)
+            | Self::PoliciesResume
             | Self::Exchange => "POST",
             Self::Scrub
             | Self::Repositories
@@ -192,7 +217,9 @@ impl Route {
             Self::Member(..) => "PUT, DELETE",
             Self::Credential(_) => "DELETE",
             Self::Grant(_) => "GET, HEAD, DELETE",
-            Self::Tag(..) => "GET, HEAD, PUT, DELETE",
+            Self::PolicyPreview(_) => "GET, HEAD, POST",
+            Self::PatternPolicy(_) => "PUT, DELETE",
+            Self::Policy(_) | Self::Tag(..) => "GET, HEAD, PUT, DELETE",
             Self::Trust(_) => "GET, HEAD, PUT, PATCH, DELETE",
         }
     }
@@ -215,6 +242,9 @@ impl Route {
             Self::UndeleteTag(name, _) | Self::UndeleteManifest(name, _) | Self::Trash(name) => {
                 Need::Repository(name.clone(), Action::Delete)
             }
+            Self::Policy(name) if action != Action::Pull => Need::Repository(name.clone(), Action::Admin),
+            Self::PolicyPreview(name) | Self::PolicyApply(name) => Need::Repository(name.clone(), Action::Admin),
+            Self::Policy(name) | Self::PolicyRuns(name) => Need::Repository(name.clone(), Action::Pull),
             Self::Repository(name)
             | Self::Tags(name)
             | Self::Tag(name, _)
@@ -227,6 +257,12 @@ impl Route {
 }
 
 fn repository(segments: &[&str]) -> Result<RepositoryName, Problem> {
+    segments.join("/").parse().map_err(|error: larder_oci::ParseError| {
+        Problem::new(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid.as_str(), error.to_string())
+    })
+}
+
+fn parse_pattern(segments: &[&str]) -> Result<RepositoryPattern, Problem> {
     segments.join("/").parse().map_err(|error: larder_oci::ParseError| {
         Problem::new(StatusCode::BAD_REQUEST, ErrorCode::NameInvalid.as_str(), error.to_string())
     })
@@ -264,6 +300,10 @@ mod tests {
         assert_eq!(route("/api/v1/repositories/a/tags/b/-/tags"), Some(Route::Tags(name("a/tags/b"))));
         let tag = "history".parse().expect("it is a tag");
         assert_eq!(route("/api/v1/repositories/a/-/tags/history"), Some(Route::Tag(name("a"), tag)));
+        assert_eq!(route("/api/v1/repositories/a/b/-/policy/preview"), Some(Route::PolicyPreview(name("a/b"))));
+        let pattern = "team/**".parse().expect("it is a pattern");
+        assert_eq!(route("/api/v1/policies/team/**"), Some(Route::PatternPolicy(pattern)));
+        assert_eq!(route("/api/v1/policies/-/resume"), Some(Route::PoliciesResume));
         assert_eq!(route("/api"), Some(Route::Index));
         assert_eq!(route("/api/"), Some(Route::Index));
         for path in

@@ -1,0 +1,30 @@
+//! Lifecycle policies: which images a repository lets go of, as a pure function of facts.
+//!
+//! The grammar is Amazon ECR's lifecycle policy, word for word, with keys of our own beside it (docs/reference/policies.md). Nothing in
+//! [`read`](Policy::read), [`evaluate`] and [`preview`] knows a clock, a catalog or a store: the same facts give the same decisions. What reads the facts
+//! and removes what goes is in `load` and `run`.
+
+mod document;
+mod evaluate;
+mod facts;
+mod load;
+mod preview;
+mod problem;
+mod read;
+mod rule;
+mod run;
+mod tag_pattern;
+mod texts;
+mod told;
+mod translate;
+
+pub use evaluate::{Decision, Evaluation, Stay, evaluate};
+pub use facts::{Blob, Facts, Image};
+pub use preview::{Going, Near, NearReason, Preview, preview};
+pub use problem::{Problem, Problems};
+pub use rule::{Act, Count, Policy, Rule, StorageClass, TagMatch, TagStatus};
+pub use run::{PolicyReport, PolicyRound, PolicyRunView};
+pub use tag_pattern::TagPattern;
+pub use texts::{PolicyText, PolicyView, ProtectedBy};
+pub use told::{GoingImage, NearlyGoing, PolicyPreview, RuleName};
+pub use translate::{Origin, Translated, translate};
