@@ -31,6 +31,7 @@ mod uploads;
 mod usage;
 mod verify;
 mod visibility;
+mod webhooks;
 
 pub use catalog::Catalog;
 pub use engine::Statistics;

@@ -1,6 +1,7 @@
 //! Plain values that go into and come out of the catalog.
 
 pub mod access;
+pub mod webhooks;
 
 use std::time::Duration;
 

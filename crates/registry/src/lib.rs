@@ -21,6 +21,7 @@ pub mod testing;
 mod upload;
 mod usage;
 mod verify;
+pub mod webhooks;
 
 pub use actor::{Actor, Judge, Rights, Verdict, Visible};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -45,6 +45,8 @@ pub(crate) struct Counters {
     pub swept_bytes: AtomicU64,
     pub uploads_committed: AtomicU64,
     pub bytes_committed: AtomicU64,
+    pub deliveries_made: AtomicU64,
+    pub deliveries_failed: AtomicU64,
 }
 
 /// Figures for `/metrics`.
@@ -64,6 +66,12 @@ pub struct Statistics {
     pub bytes_committed: u64,
     /// Manifests whose required targets were absent at their push; `None` when the catalog cannot be read.
     pub incomplete_manifests: Option<u64>,
+    /// Deliveries to webhooks that were made, since the start.
+    pub deliveries_made: u64,
+    /// Attempts of deliveries that failed, since the start.
+    pub deliveries_failed: u64,
+    /// Deliveries that wait, and those that were given up; `None` when the catalog cannot be read.
+    pub delivery_backlog: Option<(u64, u64)>,
     /// The catalog's own figures.
     pub catalog: larder_catalog::Statistics,
     /// Free and total space of the store in bytes, where it has such a thing.
@@ -187,6 +195,9 @@ impl Registry {
             uploads_committed: counters.uploads_committed.load(Ordering::Relaxed),
             bytes_committed: counters.bytes_committed.load(Ordering::Relaxed),
             incomplete_manifests: self.inner.catalog.incomplete_manifests().await.ok(),
+            deliveries_made: counters.deliveries_made.load(Ordering::Relaxed),
+            deliveries_failed: counters.deliveries_failed.load(Ordering::Relaxed),
+            delivery_backlog: self.inner.catalog.delivery_backlog().await.ok(),
             catalog: self.inner.catalog.statistics(),
             space: space.map(|space| (space.available, space.total)),
         }

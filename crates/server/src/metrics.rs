@@ -133,6 +133,8 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
     counter("swept_bytes", "Bytes that the sweep removed", statistics.swept_bytes);
     counter("blobs_committed", "Blobs taken", statistics.uploads_committed);
     counter("blob_bytes_committed", "Bytes of blobs taken", statistics.bytes_committed);
+    counter("webhook_deliveries", "Deliveries to webhooks that were made", statistics.deliveries_made);
+    counter("webhook_failures", "Attempts of deliveries to webhooks that failed", statistics.deliveries_failed);
     let catalog = &statistics.catalog;
     counter("catalog_commits", "Commits of write transactions", catalog.commits);
     counter("catalog_units", "Units of work that were committed", catalog.units);
@@ -148,6 +150,10 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
     if let Some(incomplete) = statistics.incomplete_manifests {
         let help = "Manifests whose blobs or manifests were not all there when they were pushed";
         gauge(&mut registry, "incomplete_manifests", help, incomplete);
+    }
+    if let Some((waiting, parked)) = statistics.delivery_backlog {
+        gauge(&mut registry, "webhook_deliveries_waiting", "Deliveries to webhooks that wait", waiting);
+        gauge(&mut registry, "webhook_deliveries_parked", "Deliveries to webhooks that were given up", parked);
     }
     if let Some((available, total)) = statistics.space {
         gauge(&mut registry, "store_available_bytes", "Free space of the store", available);

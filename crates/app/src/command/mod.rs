@@ -25,6 +25,7 @@ mod transfer_progress;
 pub mod trust;
 pub mod upkeep;
 pub mod user;
+pub mod webhook;
 
 use clap::{Parser, Subcommand};
 
@@ -93,6 +94,9 @@ pub enum Command {
     /// Say whose identity tokens are taken, so that CI needs no secret
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// Have others told of what happens here
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Show who did what, and who was refused
     Audit(audit::AuditArgs),
     /// Collect garbage now and report; the server also does it by itself
@@ -139,6 +143,7 @@ impl Command {
             Self::Token(command) => Some(command.data()),
             Self::Grant(command) => Some(command.data()),
             Self::Trust(command) => Some(command.data()),
+            Self::Webhook(command) => Some(command.data()),
             Self::Audit(args) => Some(&args.data),
             Self::Whoami(args) => Some(&args.data),
             Self::Sweep(args) => Some(&args.data),
@@ -171,6 +176,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Token(command) => token::run(command, context).await,
         Command::Grant(command) => grant::run(command, context).await,
         Command::Trust(command) => trust::run(command, context).await,
+        Command::Webhook(command) => webhook::run(command, context).await,
         Command::Audit(args) => audit::run(args, context).await,
         Command::Sweep(args) => upkeep::sweep(args, context).await,
         Command::Verify(args) => upkeep::verify(args, context).await,

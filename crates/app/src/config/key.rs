@@ -76,7 +76,7 @@ pub const KEYS: &[Key] = &[
     of("catalog.network_filesystem", Kind::Switch, "false", "Open an SQLite catalog on NFS, CIFS or 9p all the same. Their locks do not hold what SQLite needs: a second server there may destroy the catalog."),
     of("drain.delay", Kind::Duration(0, 60 * MINUTE), "5s", "After SIGTERM `/readyz` answers 503 and new connections are still taken for this long."),
     of("drain.timeout", Kind::Duration(0, DAY), "25s", "After SIGTERM requests on open connections are served for this long; then uploads are checkpointed and cut."),
-    of("events.keep", Kind::Duration(60 * MINUTE, YEARS), "30d", "How long events are kept."),
+    of("events.keep", Kind::Duration(60 * MINUTE, YEARS), "30d", "How long events are kept, and what was delivered of them to webhooks."),
     of("history.keep", Kind::Number(0, 100_000), "20", "How many changes of each tag are kept at most; the newest stay."),
     of("history.window", Kind::Duration(60 * MINUTE, YEARS), "30d", "How long changes of tags are kept at most."),
     of("jobs.keep", Kind::Duration(60 * MINUTE, YEARS), "7d", "How long finished jobs are kept."),

@@ -10,3 +10,4 @@ mod stopping;
 mod tls;
 mod transfers;
 mod unknown_authorities;
+mod webhooks;

@@ -16,6 +16,7 @@ mod sweep;
 mod tags;
 mod uploads;
 mod verify;
+mod webhooks;
 
 /// Makes each function a test on every database.
 macro_rules! on_every_database {

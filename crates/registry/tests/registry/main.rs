@@ -18,3 +18,4 @@ mod soak;
 mod stalls;
 mod uploads;
 mod verification;
+mod webhooks;

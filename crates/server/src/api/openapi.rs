@@ -8,7 +8,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, repositories, robots, tags, trusts, upkeep, users, whoami,
+    audit, credentials, grants, groups, imports, oidc, repositories, robots, tags, trusts, upkeep, users, webhooks,
+    whoami,
 };
 use crate::answer::{self, Response};
 
@@ -93,6 +94,15 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         trusts::replace,
         trusts::set,
         trusts::remove,
+        webhooks::list,
+        webhooks::create,
+        webhooks::show,
+        webhooks::set,
+        webhooks::remove,
+        webhooks::test,
+        webhooks::deliveries,
+        webhooks::delivery,
+        webhooks::redeliver,
         oidc::exchange,
         audit::list,
         upkeep::version,

@@ -64,6 +64,18 @@ pub(super) enum Route {
     Trusts,
     /// `/api/v1/trusts/<trust>`
     Trust(String),
+    /// `/api/v1/webhooks`
+    Webhooks,
+    /// `/api/v1/webhooks/<webhook>`
+    Webhook(String),
+    /// `/api/v1/webhooks/<webhook>/test`
+    WebhookTest(String),
+    /// `/api/v1/webhooks/<webhook>/deliveries`
+    Deliveries(String),
+    /// `/api/v1/webhooks/<webhook>/deliveries/<id>`
+    Delivery(String, i64),
+    /// `/api/v1/webhooks/<webhook>/deliveries/<id>/redelivery`
+    Redelivery(String, i64),
     /// `/api/v1/oidc/exchange`
     Exchange,
     /// `/api/v1/audit`
@@ -111,9 +123,17 @@ impl Route {
             ["v1", "tokens", id] => Ok(Self::Credential(account(id)?)),
             ["v1", "grants"] => Ok(Self::Grants),
             ["v1", "grants", "explain"] => Ok(Self::Explain),
-            ["v1", "grants", id] => id.parse().map(Self::Grant).map_err(|_| Problem::nothing_here()),
+            ["v1", "grants", id] => number(id).map(Self::Grant),
             ["v1", "trusts"] => Ok(Self::Trusts),
             ["v1", "trusts", trust] => Ok(Self::Trust(account(trust)?)),
+            ["v1", "webhooks"] => Ok(Self::Webhooks),
+            ["v1", "webhooks", webhook] => Ok(Self::Webhook(account(webhook)?)),
+            ["v1", "webhooks", webhook, "test"] => Ok(Self::WebhookTest(account(webhook)?)),
+            ["v1", "webhooks", webhook, "deliveries"] => Ok(Self::Deliveries(account(webhook)?)),
+            ["v1", "webhooks", webhook, "deliveries", id] => Ok(Self::Delivery(account(webhook)?, number(id)?)),
+            ["v1", "webhooks", webhook, "deliveries", id, "redelivery"] => {
+                Ok(Self::Redelivery(account(webhook)?, number(id)?))
+            }
             ["v1", "oidc", "exchange"] => Ok(Self::Exchange),
             ["v1", "audit"] => Ok(Self::Audit),
             ["v1", "repositories"] => Ok(Self::Repositories),
@@ -138,6 +158,8 @@ impl Route {
             | Self::Members(_)
             | Self::Explain
             | Self::Audit
+            | Self::Deliveries(_)
+            | Self::Delivery(..)
             | Self::Tags(_)
             | Self::History(..) => "GET, HEAD",
             Self::Sweep
@@ -145,6 +167,8 @@ impl Route {
             | Self::ImportRegistry2
             | Self::Invitation(_)
             | Self::Invitations
+            | Self::WebhookTest(_)
+            | Self::Redelivery(..)
             | Self::Exchange => "POST",
             Self::Repositories
             | Self::Users
@@ -152,8 +176,11 @@ impl Route {
             | Self::Robots
             | Self::Credentials
             | Self::Grants
-            | Self::Trusts => "GET, HEAD, POST",
-            Self::Repository(_) | Self::User(_) | Self::Group(_) | Self::Robot(_) => "GET, HEAD, PATCH, DELETE",
+            | Self::Trusts
+            | Self::Webhooks => "GET, HEAD, POST",
+            Self::Repository(_) | Self::User(_) | Self::Group(_) | Self::Robot(_) | Self::Webhook(_) => {
+                "GET, HEAD, PATCH, DELETE"
+            }
             Self::Password(_) => "PUT",
             Self::Member(..) => "PUT, DELETE",
             Self::Credential(_) => "DELETE",
@@ -197,6 +224,10 @@ fn account(text: &str) -> Result<String, Problem> {
     let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b'+');
     let valid = !text.is_empty() && text.len() <= 256 && text.bytes().all(is_name);
     if valid { Ok(text.to_owned()) } else { Err(Problem::nothing_here()) }
+}
+
+fn number(text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| Problem::nothing_here())
 }
 
 fn parse_tag(text: &str) -> Result<Tag, Problem> {
