@@ -71,6 +71,7 @@ fn settings(configuration: &Configuration, folder: &Path) -> Settings {
             bytes: reserve.bytes.unwrap_or(u64::MAX),
         },
         read_only: configuration.switch("read_only"),
+        pull_events: configuration.number("events.pulls"),
         journals: Some(folder.join("imports")),
         create_on_push: match configuration.list("repositories.create_on_push") {
             [] => CreateOnPush::Never,

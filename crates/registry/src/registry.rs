@@ -12,6 +12,7 @@ use larder_oci::{Action, Actions, Digest, RepositoryName};
 
 use crate::clock::after;
 use crate::session::Sessions;
+use crate::webhooks::Sample;
 use crate::{Actor, Clock, CreateOnPush, Error, Result, Settings, Verdict};
 
 /// A registry. Cheap to clone; all clones are the same one.
@@ -30,6 +31,8 @@ pub(crate) struct Inner {
     pub behind: AtomicBool,
     /// Pulls since the last flush; bounded, because a repository's manifests are.
     pub pulls: Mutex<HashMap<(RepositoryName, Digest), Timestamp>>,
+    /// Of these, the ones that become events.
+    pub sample: Sample,
     pub counters: Counters,
     /// One import at a time.
     pub importing: tokio::sync::Mutex<()>,
@@ -136,6 +139,7 @@ impl Registry {
             sessions: Sessions::default(),
             behind: AtomicBool::new(behind),
             pulls: Mutex::default(),
+            sample: Sample::default(),
             counters: Counters::default(),
             importing: tokio::sync::Mutex::default(),
             closed_to_clients: AtomicBool::new(false),
@@ -209,6 +213,7 @@ impl Registry {
         if pulls.is_empty() || self.inner.settings.read_only {
             return Ok(());
         }
+        self.flush_sample().await?;
         let rows: Vec<_> = pulls.into_iter().map(|((repository, digest), at)| (repository, digest, at)).collect();
         Ok(self.inner.catalog.pulled(&rows).await?)
     }

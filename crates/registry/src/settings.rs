@@ -23,6 +23,8 @@ pub struct Settings {
     pub read_only: bool,
     /// `repositories.create_on_push`: whether a push makes a repository that is not there.
     pub create_on_push: CreateOnPush,
+    /// `events.pulls`: one in so many pulls makes an event; 0 for none.
+    pub pull_events: u64,
     /// A folder for the journals of imports; none are written without.
     pub journals: Option<PathBuf>,
     /// How long what the sweep or the quarantine took is remembered, so that a manifest which names it is refused.
@@ -40,6 +42,7 @@ impl Default for Settings {
             checkpoint_bytes: 256 << 20,
             read_only: false,
             create_on_push: CreateOnPush::Always,
+            pull_events: 0,
             journals: None,
             taken_memory: 7 * DAY,
         }

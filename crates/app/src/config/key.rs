@@ -77,6 +77,7 @@ pub const KEYS: &[Key] = &[
     of("drain.delay", Kind::Duration(0, 60 * MINUTE), "5s", "After SIGTERM `/readyz` answers 503 and new connections are still taken for this long."),
     of("drain.timeout", Kind::Duration(0, DAY), "25s", "After SIGTERM requests on open connections are served for this long; then uploads are checkpointed and cut."),
     of("events.keep", Kind::Duration(60 * MINUTE, YEARS), "30d", "How long events are kept, and what was delivered of them to webhooks."),
+    of("events.pulls", Kind::Number(0, 1_000_000), "0", "One in so many pulls of a manifest makes an event, for webhooks; 0 for none, 1 for each."),
     of("history.keep", Kind::Number(0, 100_000), "20", "How many changes of each tag are kept at most; the newest stay."),
     of("history.window", Kind::Duration(60 * MINUTE, YEARS), "30d", "How long changes of tags are kept at most."),
     of("jobs.keep", Kind::Duration(60 * MINUTE, YEARS), "7d", "How long finished jobs are kept."),

@@ -47,7 +47,8 @@ impl Listeners {
             .header("webhook-timestamp", message.timestamp)
             .header("webhook-signature", message.signature)
             .body(message.body.bytes);
-        let response = request.send().await.map_err(|error| innermost(&error))?;
+        // Some addresses are secrets.
+        let response = request.send().await.map_err(|error| innermost(&error.without_url()))?;
         Ok(response.status().as_u16())
     }
 

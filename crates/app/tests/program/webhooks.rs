@@ -188,6 +188,46 @@ async fn a_stopped_server_tells_it_after_its_start() {
     assert_eq!(heard[0].header("webhook-id"), heard[1].header("webhook-id"));
 }
 
+/// The listener of the guide, run as it stands there.
+#[test]
+fn the_guide_s_listener_takes_what_is_ours_and_nothing_else() {
+    let (_parent, data) = folders();
+    let _served = Served::start(&data);
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/webhooks.md");
+    let guide = std::fs::read_to_string(guide).expect("the guide is there");
+    let program =
+        guide.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it has a listener");
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port();
+    let url = format!("http://127.0.0.1:{port}/");
+    let secret = done(&webhook(&data, &["add", "ci", &url, "--allow-private"]));
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", program]).env("WEBHOOK_SECRET", secret.trim()).env("PORT", port.to_string());
+    let child = python.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn();
+    let mut child = Ended(child.expect("python3 is there"));
+    let begun = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "the listener does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(done(&webhook(&data, &["test", "ci"])), "ci: answered 204\n");
+    let mut line = String::new();
+    BufReader::new(child.0.stdout.take().expect("it is piped")).read_line(&mut line).expect("it can be read");
+    assert_eq!(line, "larder.webhook.test\n");
+    done(&webhook(&data, &["set", "ci", "--new-secret"]));
+    let refused = webhook(&data, &["test", "ci"]);
+    assert_eq!((code(&refused), stdout(&refused).as_str()), (1, "ci: answered 401\n"));
+}
+
+/// A program that ends with the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn private_addresses_are_refused_unless_they_are_allowed() {
     let (_parent, data) = folders();

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use larder_oci::RepositoryPattern;
+use larder_oci::{RepositoryName, RepositoryPattern};
+
+use super::Stamp;
 
 /// Who is told of which events, and where. What format, kinds and tag patterns mean is the domain's business.
 #[derive(Clone, PartialEq, Eq)]
@@ -118,4 +120,15 @@ pub enum Settlement {
     Parked,
     /// It is tried again, not before this time.
     Again(Timestamp),
+}
+
+/// A pull that becomes an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampledPull {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The event's payload, as JSON.
+    pub payload: String,
+    /// Who and when.
+    pub stamp: Stamp,
 }

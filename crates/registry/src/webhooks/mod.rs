@@ -10,6 +10,7 @@ mod definition;
 mod deliver;
 mod kind;
 mod notice;
+mod sample;
 mod tag_pattern;
 
 pub use address::is_public;
@@ -19,6 +20,7 @@ pub use deliver::Attempt;
 pub use kind::EventKind;
 pub use larder_catalog::model::webhooks::{Delivery, DeliveryState};
 pub use notice::Notice;
+pub(crate) use sample::Sample;
 pub use tag_pattern::TagPattern;
 
 use larder_catalog::model::Page;

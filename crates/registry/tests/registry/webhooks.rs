@@ -222,6 +222,28 @@ async fn a_webhook_out_of_use_hears_nothing_and_what_waits_waits() {
 }
 
 #[tokio::test]
+async fn one_in_so_many_pulls_is_told() {
+    let driver = Driver::with(Settings { pull_events: 3, ..testing::settings() }).await;
+    let new = NewWebhook { kinds: vec![EventKind::Pull], ..new("ci") };
+    driver.registry.add_webhook(&Actor::operator(), new, vec![]).await.expect("it is made");
+    let digest = driver.push_image("team/a", "prod", &[b"a"]).await;
+    for _ in 0..7 {
+        driver.resolve("team/a", "prod").await;
+    }
+    assert_eq!(queue(&driver).await, 0, "they are written with the pull times");
+    driver.registry.flush_pulls().await.expect("they are written");
+    assert_eq!(queue(&driver).await, 3);
+    let told = notice(&log(&driver, None).await[0]);
+    assert_eq!((told.kind, told.subject().as_deref()), (EventKind::Pull, Some("team/a:prod")));
+    assert_eq!((told.digest, told.size.is_some()), (Some(digest.to_string()), true));
+    let silent = Driver::new().await;
+    silent.push_image("team/a", "prod", &[b"a"]).await;
+    silent.resolve("team/a", "prod").await;
+    silent.registry.flush_pulls().await.expect("they are written");
+    assert_eq!(silent.registry.queue_deliveries().await.expect("answered"), 0);
+}
+
+#[tokio::test]
 async fn webhooks_are_an_administrators() {
     let driver = with(new("ci")).await;
     let everybody = Actor::anonymous(Rights::Everything);
