@@ -268,6 +268,8 @@ fn private_addresses_are_refused_unless_they_are_allowed() {
 #[test]
 fn webhooks_are_shown_changed_and_removed() {
     let (_parent, data) = folders();
+    // A command that works alone needs a folder that is there.
+    Served::start(&data).stop();
     let add = ["add", "chat", "https://hooks.example/x", "--format", "slack", "--events", "promote,quarantine"];
     let secret = done(&webhook(&data, &add));
     assert!(secret.starts_with("whsec_"), "{secret}");
