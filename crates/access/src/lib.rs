@@ -30,6 +30,7 @@ mod settings;
 mod standing;
 mod throttle;
 pub mod token;
+mod webhook_secret;
 
 pub use access::Access;
 pub use account_name::{AccountName, InvalidName};

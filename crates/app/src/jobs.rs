@@ -1,9 +1,14 @@
 //! What the server does by itself, beside serving: collect, expire, write down, forget.
 
+mod listeners;
+mod webhooks;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
+use larder_access::Access;
 use larder_catalog::Catalog;
+use larder_registry::webhooks::Source;
 use larder_registry::{Actor, Error, Registry};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
@@ -15,11 +20,14 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Starts the jobs; dropping the set ends them between two of their steps.
-pub fn start(configuration: &Configuration, registry: &Registry, catalog: &Catalog) -> JoinSet<()> {
+pub fn start(configuration: &Configuration, registry: &Registry, catalog: &Catalog, access: &Access) -> JoinSet<()> {
     if configuration.switch("read_only") {
         return JoinSet::new();
     }
-    run(Periods::of(configuration), Limits::of(configuration), registry, catalog)
+    let mut jobs = run(Periods::of(configuration), Limits::of(configuration), registry, catalog);
+    let source = Source { url: configuration.text("public_url").map(str::to_owned) };
+    jobs.spawn(webhooks::deliver(registry.clone(), access.clone(), source));
+    jobs
 }
 
 /// How often each job runs.
@@ -176,11 +184,12 @@ impl Limits {
 async fn prune(catalog: &Catalog, limits: Limits) -> Result<(), larder_catalog::Error> {
     let before = |age: Duration| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH);
     let events = catalog.prune_events(before(limits.events)).await?;
+    let deliveries = catalog.prune_deliveries(before(limits.events)).await?;
     let jobs = catalog.prune_jobs(before(limits.jobs)).await?;
     let taken = catalog.prune_taken(before(TAKEN)).await?;
     let moves = catalog.prune_tag_events(before(limits.history), limits.history_count).await?;
     let runs = catalog.prune_policy_runs(before(limits.policy_runs)).await?;
-    tracing::debug!(events, jobs, taken, moves, runs, "removed old rows");
+    tracing::debug!(events, deliveries, jobs, taken, moves, runs, "removed old rows");
     Ok(())
 }
 

@@ -76,6 +76,7 @@ fn settings(configuration: &Configuration, folder: &Path) -> Settings {
         scrub_period: configuration.duration("scrub.period"),
         scrub_rate: configuration.number("scrub.rate"),
         trash_window: configuration.duration("trash.window"),
+        pull_events: configuration.number("events.pulls"),
         journals: Some(folder.join("imports")),
         create_on_push: match configuration.list("repositories.create_on_push") {
             [] => CreateOnPush::Never,

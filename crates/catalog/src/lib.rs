@@ -35,6 +35,7 @@ mod uploads;
 mod usage;
 mod verify;
 mod visibility;
+mod webhooks;
 
 pub use catalog::Catalog;
 pub use engine::{LATENCY_CLASSES, Latency, Statistics};

@@ -3,6 +3,7 @@
 pub mod access;
 mod history;
 pub mod policy;
+pub mod webhooks;
 
 use std::time::Duration;
 

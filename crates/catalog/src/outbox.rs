@@ -6,11 +6,13 @@ use serde_json::Value as Json;
 
 use crate::access;
 use crate::engine::{Done, Kind, Row, Tx, values};
+use crate::model::webhooks::SampledPull;
 use crate::model::{Event, Job, NewJob, Origin, Page, Stamp};
 use crate::page::page;
 use crate::{Catalog, Result};
 
 pub(crate) const MANIFEST_PUSHED: &str = "manifest.pushed";
+pub(crate) const MANIFEST_PULLED: &str = "manifest.pulled";
 pub(crate) const MANIFEST_DELETED: &str = "manifest.deleted";
 pub(crate) const MANIFEST_QUARANTINED: &str = "manifest.quarantined";
 pub(crate) const MANIFEST_UNDELETED: &str = "manifest.undeleted";
@@ -39,7 +41,18 @@ pub(crate) fn record(
     payload: &Json,
     stamp: &Stamp,
 ) -> Done<()> {
-    let text = payload.to_string();
+    append(tx, kind, repository, &payload.to_string(), stamp)?;
+    access::note(tx, kind, repository, payload, stamp)
+}
+
+/// Writes an event that is no change, and so nothing for the audit.
+fn append(
+    tx: &mut Tx<'_>,
+    kind: &'static str,
+    repository: Option<&RepositoryName>,
+    payload: &str,
+    stamp: &Stamp,
+) -> Done<()> {
     // On PostgreSQL ids are given out before the commit. Who reads waits for those who hold this lock, and so never passes over one that comes late.
     let sql = match tx {
         Tx::Sqlite(_) => "INSERT INTO events (kind, repository, payload, identity, at, request_id) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -49,8 +62,8 @@ pub(crate) fn record(
              SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($6 AS TEXT) FROM numbered"
         }
     };
-    tx.execute(sql, values![kind, repository, &text, &stamp.identity, stamp.at, stamp.request_id.as_deref()])?;
-    access::note(tx, kind, repository, payload, stamp)
+    tx.execute(sql, values![kind, repository, payload, &stamp.identity, stamp.at, stamp.request_id.as_deref()])?;
+    Ok(())
 }
 
 /// Queues a job.
@@ -108,6 +121,16 @@ impl Catalog {
             Ok(page(tx.rows(sql, values![after, newest, limit + 1], event)?, limit))
         };
         self.engine().read(Kind::Read, work).await
+    }
+
+    /// Writes pulls down as events, in one transaction: a bounded sample of them.
+    pub async fn record_pulls(&self, pulls: Vec<SampledPull>) -> Result<()> {
+        let work = move |tx: &mut Tx<'_>| {
+            pulls
+                .iter()
+                .try_for_each(|pull| append(tx, MANIFEST_PULLED, Some(&pull.repository), &pull.payload, &pull.stamp))
+        };
+        self.engine().write(Kind::Grow, work).await
     }
 
     /// Removes events from before this time; answers how many.

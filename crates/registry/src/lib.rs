@@ -27,6 +27,7 @@ mod trash;
 mod upload;
 mod usage;
 mod verify;
+pub mod webhooks;
 
 pub use actor::{Actor, Judge, Rights, Verdict, Visible};
 pub use clock::{Clock, ManualClock, SystemClock};

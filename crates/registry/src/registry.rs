@@ -13,6 +13,7 @@ use larder_oci::{Action, Actions, Digest, RepositoryName};
 
 use crate::clock::after;
 use crate::session::Sessions;
+use crate::webhooks::Sample;
 use crate::{Actor, Clock, CreateOnPush, Error, Result, Settings, Verdict};
 
 /// A registry. Cheap to clone; all clones are the same one.
@@ -33,6 +34,8 @@ pub(crate) struct Inner {
     pub pulls: Mutex<HashMap<(RepositoryName, Digest), Timestamp>>,
     /// Manifests that somebody who may push asked for since the last flush: he may rely on them.
     pub renewals: Mutex<HashMap<(RepositoryName, Digest), Timestamp>>,
+    /// Of these, the ones that become events.
+    pub sample: Sample,
     pub counters: Counters,
     /// One evaluation of a policy at a time.
     pub evaluating: tokio::sync::Mutex<()>,
@@ -58,6 +61,8 @@ pub(crate) struct Counters {
     pub scrubbed_bytes: AtomicU64,
     pub scrub_wrong: AtomicU64,
     pub scrub_halted: AtomicBool,
+    pub deliveries_made: AtomicU64,
+    pub deliveries_failed: AtomicU64,
 }
 
 /// Figures for `/metrics`.
@@ -87,6 +92,12 @@ pub struct Statistics {
     pub open_uploads: Option<(u64, u64)>,
     /// Manifests whose required targets were absent at their push; `None` when the catalog cannot be read.
     pub incomplete_manifests: Option<u64>,
+    /// Deliveries to webhooks that were made, since the start.
+    pub deliveries_made: u64,
+    /// Attempts of deliveries that failed, since the start.
+    pub deliveries_failed: u64,
+    /// Deliveries that wait, and those that were given up; `None` when the catalog cannot be read.
+    pub delivery_backlog: Option<(u64, u64)>,
     /// The catalog's own figures.
     pub catalog: larder_catalog::Statistics,
     /// Free and total space of the store in bytes, where it has such a thing.
@@ -157,6 +168,7 @@ impl Registry {
             evaluating: tokio::sync::Mutex::default(),
             next_policies: Mutex::new(next_policies),
             clocks: Mutex::new(clocks),
+            sample: Sample::default(),
             counters: Counters::default(),
             importing: tokio::sync::Mutex::default(),
             closed_to_clients: AtomicBool::new(false),
@@ -221,6 +233,9 @@ impl Registry {
             scrub_halted: counters.scrub_halted.load(Ordering::Relaxed),
             open_uploads: self.inner.catalog.open_uploads().await.ok(),
             incomplete_manifests: self.inner.catalog.incomplete_manifests().await.ok(),
+            deliveries_made: counters.deliveries_made.load(Ordering::Relaxed),
+            deliveries_failed: counters.deliveries_failed.load(Ordering::Relaxed),
+            delivery_backlog: self.inner.catalog.delivery_backlog().await.ok(),
             catalog: self.inner.catalog.statistics(),
             space: space.map(|space| (space.available, space.total)),
         }
@@ -236,6 +251,7 @@ impl Registry {
         if self.inner.settings.read_only {
             return Ok(());
         }
+        self.flush_sample().await?;
         if !renewals.is_empty() {
             self.inner.catalog.renewed(&renewals).await?;
         }

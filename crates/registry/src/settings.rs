@@ -23,6 +23,8 @@ pub struct Settings {
     pub read_only: bool,
     /// `repositories.create_on_push`: whether a push makes a repository that is not there.
     pub create_on_push: CreateOnPush,
+    /// `events.pulls`: one in so many pulls makes an event; 0 for none.
+    pub pull_events: u64,
     /// A folder for the journals of imports; none are written without.
     pub journals: Option<PathBuf>,
     /// `scrub.period`: how long a pass over everything that is stored may take, and when the next begins; zero for none.
@@ -50,6 +52,7 @@ impl Default for Settings {
             checkpoint_bytes: 256 << 20,
             read_only: false,
             create_on_push: CreateOnPush::Always,
+            pull_events: 0,
             journals: None,
             scrub_period: 30 * DAY,
             scrub_rate: 64 << 20,

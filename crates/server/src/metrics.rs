@@ -137,6 +137,8 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
     counter("scrubbed_blobs", "Objects that the scrub read back", statistics.scrubbed_blobs);
     counter("scrubbed_bytes", "Bytes that the scrub read back", statistics.scrubbed_bytes);
     counter("scrub_wrong", "Objects and manifests that the scrub found missing or wrong", statistics.scrub_wrong);
+    counter("webhook_deliveries", "Deliveries to webhooks that were made", statistics.deliveries_made);
+    counter("webhook_failures", "Attempts of deliveries to webhooks that failed", statistics.deliveries_failed);
     let catalog = &statistics.catalog;
     counter("catalog_commits", "Commits of write transactions", catalog.commits);
     counter("catalog_units", "Units of work that were committed", catalog.units);
@@ -163,6 +165,10 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
     if let Some(incomplete) = statistics.incomplete_manifests {
         let help = "Manifests whose blobs or manifests were not all there when they were pushed";
         gauge(&mut registry, "incomplete_manifests", help, incomplete);
+    }
+    if let Some((waiting, parked)) = statistics.delivery_backlog {
+        gauge(&mut registry, "webhook_deliveries_waiting", "Deliveries to webhooks that wait", waiting);
+        gauge(&mut registry, "webhook_deliveries_parked", "Deliveries to webhooks that were given up", parked);
     }
     if let Some((available, total)) = statistics.space {
         gauge(&mut registry, "store_available_bytes", "Free space of the store", available);

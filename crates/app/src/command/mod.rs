@@ -27,6 +27,7 @@ mod transfer_progress;
 pub mod trust;
 pub mod upkeep;
 pub mod user;
+pub mod webhook;
 
 use clap::{Parser, Subcommand};
 
@@ -98,6 +99,9 @@ pub enum Command {
     /// Say whose identity tokens are taken, so that CI needs no secret
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// Have others told of what happens here
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Show who did what, and who was refused
     Audit(audit::AuditArgs),
     /// Remove for good what must not stay, such as a secret that was pushed
@@ -149,6 +153,7 @@ impl Command {
             Self::Token(command) => Some(command.data()),
             Self::Grant(command) => Some(command.data()),
             Self::Trust(command) => Some(command.data()),
+            Self::Webhook(command) => Some(command.data()),
             Self::Audit(args) => Some(&args.data),
             Self::Whoami(args) => Some(&args.data),
             Self::Purge(args) => Some(&args.data),
@@ -184,6 +189,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Token(command) => token::run(command, context).await,
         Command::Grant(command) => grant::run(command, context).await,
         Command::Trust(command) => trust::run(command, context).await,
+        Command::Webhook(command) => webhook::run(command, context).await,
         Command::Audit(args) => audit::run(args, context).await,
         Command::Purge(args) => purge::run(args, context).await,
         Command::Sweep(args) => upkeep::sweep(args, context).await,

@@ -129,7 +129,7 @@ async fn serve(
     standing.forget();
     notify::notify("READY=1");
 
-    let mut work = jobs::start(configuration, &registry, &catalog);
+    let mut work = jobs::start(configuration, &registry, &catalog, &access);
     if let Some(tls) = tls {
         work.spawn(tls.watch());
     }

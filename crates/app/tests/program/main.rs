@@ -15,3 +15,4 @@ mod transfers;
 mod unknown_authorities;
 mod upkeep;
 mod versions;
+mod webhooks;

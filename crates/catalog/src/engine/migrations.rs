@@ -24,6 +24,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 4, name: "incomplete", text: include_str!("../../migrations/sqlite/0004_incomplete.sql") },
     Migration { version: 5, name: "versions", text: include_str!("../../migrations/sqlite/0005_versions.sql") },
     Migration { version: 6, name: "policies", text: include_str!("../../migrations/sqlite/0006_policies.sql") },
+    Migration { version: 7, name: "webhooks", text: include_str!("../../migrations/sqlite/0007_webhooks.sql") },
 ];
 
 /// PostgreSQL's steps.
@@ -34,6 +35,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 4, name: "incomplete", text: include_str!("../../migrations/postgres/0004_incomplete.sql") },
     Migration { version: 5, name: "versions", text: include_str!("../../migrations/postgres/0005_versions.sql") },
     Migration { version: 6, name: "policies", text: include_str!("../../migrations/postgres/0006_policies.sql") },
+    Migration { version: 7, name: "webhooks", text: include_str!("../../migrations/postgres/0007_webhooks.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -9,13 +9,15 @@ use larder_oci::Actions;
 use crate::Catalog;
 use crate::engine::{Kind, Tx};
 use crate::fixture::{
-    Fixture, at, blob, child, layer, manifest, name, pattern, stamp, stamp_of, tag, token, trust, upload, visible,
+    Fixture, at, blob, child, layer, manifest, name, new_delivery, pattern, stamp, stamp_of, tag, token, trust, upload,
+    visible, webhook,
 };
 use crate::model::access::{
     AuditEntry, AuditFilter, Effect, GrantFilter, Group, Invitation, NewGrant, NewRobot, NewUser, Outcome,
     RepositoryChange, RobotChange, Session, Subject, TokenKind, UserChange,
 };
 use crate::model::policy::{ExpiringImage, ImagePart};
+use crate::model::webhooks::{DeliveryState, Settlement};
 use crate::model::{MountSource, NewJob, Purge, RepositoryFilter, RollbackTo, TagListing, TagOrder};
 
 static SEEN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
@@ -153,6 +155,7 @@ async fn exercise(f: &Fixture) {
     access(f).await;
     credentials(f).await;
     audit(f).await;
+    webhooks(f).await;
 }
 
 async fn trash(f: &Fixture) {
@@ -321,6 +324,31 @@ async fn audit(f: &Fixture) {
         f.audit(&filter, None, 9).await.expect("answered");
     }
     f.prune_audit(at(99), 10).await.expect("answered");
+}
+
+async fn webhooks(f: &Fixture) {
+    f.create_webhook(webhook("w"), stamp(1)).await.expect("answered");
+    let hook = f.webhook("w").await.expect("answered").expect("it was made").webhook;
+    f.set_webhook(hook.clone(), stamp(1)).await.expect("answered");
+    f.webhooks(None, 9).await.expect("answered");
+    f.active_webhooks().await.expect("answered");
+    let new = [new_delivery("a", 1), new_delivery("a", 2)].to_vec();
+    assert!(f.queue_deliveries("w", (hook.cursor, hook.cursor + 2), new, at(1)).await.expect("answered"));
+    f.queue_delivery("w", new_delivery("-", 3), stamp(1)).await.expect("answered");
+    f.due_webhooks(at(2)).await.expect("answered");
+    for delivery in f.claim_deliveries("w", at(2), at(3), 9).await.expect("answered") {
+        f.settle_delivery(&delivery, Settlement::Parked, None, Some("x"), at(2)).await.expect("answered");
+        f.delivery("w", delivery.id).await.expect("answered");
+        f.redeliver("w", delivery.id, stamp(2)).await.expect("answered");
+    }
+    for state in [None, Some(DeliveryState::Waiting)] {
+        for delivery in f.deliveries("w", state, None, 9).await.expect("answered").items {
+            f.redeliver("w", delivery.id, stamp(2)).await.expect("answered");
+        }
+    }
+    f.delivery_backlog().await.expect("answered");
+    f.prune_deliveries(at(99)).await.expect("answered");
+    f.remove_webhook("w", stamp(3)).await.expect("answered");
 }
 
 async fn lists(f: &Fixture) {

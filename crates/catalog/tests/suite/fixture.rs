@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use larder_catalog::Catalog;
 use larder_catalog::model::access::{Condition as TrustCondition, NewToken, TokenKind, Trust};
+use larder_catalog::model::webhooks::{NewDelivery, Webhook};
 use larder_catalog::model::{
     Blob, CommitBlob, Condition, NewEdge, Options, Origin, PutManifest, PutManifestOutcome, RepositoryFilter, Sparse,
     Stamp, Upload,
@@ -261,4 +262,26 @@ pub fn manifest(repository: &str, number: u64, edges: Vec<NewEdge>, tags: &[&str
         stamp: stamp(1),
         jobs: Vec::new(),
     }
+}
+
+/// A webhook for everything.
+pub fn webhook(text: &str) -> Webhook {
+    Webhook {
+        name: text.to_owned(),
+        url: "https://listener.example/hook".to_owned(),
+        format: "cloudevents".to_owned(),
+        kinds: vec!["push".to_owned(), "tag".to_owned()],
+        patterns: vec![pattern("**")],
+        tags: Some("v*".to_owned()),
+        secret: b"sealed".to_vec(),
+        private: false,
+        disabled: false,
+        cursor: 0,
+        created: at(0),
+        created_by: String::new(),
+    }
+}
+
+pub fn new_delivery(lane: &str, number: i64) -> NewDelivery {
+    NewDelivery { message: format!("evt_{number}"), lane: lane.to_owned(), payload: format!("{{\"id\":{number}}}") }
 }

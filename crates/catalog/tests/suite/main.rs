@@ -20,6 +20,7 @@ mod tags;
 mod trash;
 mod uploads;
 mod verify;
+mod webhooks;
 
 /// Makes each function a test on every database.
 macro_rules! on_every_database {

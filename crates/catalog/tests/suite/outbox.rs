@@ -1,5 +1,7 @@
 //! Events and jobs.
 
+use larder_catalog::model::access::AuditFilter;
+use larder_catalog::model::webhooks::SampledPull;
 use larder_catalog::model::{NewJob, PutManifest};
 
 use crate::fixture::{Fixture, at, manifest, name, stamp};
@@ -9,6 +11,7 @@ crate::on_every_database!(
     a_failed_job_comes_back_later,
     done_jobs_and_old_events_are_pruned,
     events_are_never_passed_over,
+    pulls_are_events_and_nothing_for_the_audit,
 );
 
 fn job(kind: &str, minute: i64) -> NewJob {
@@ -56,6 +59,19 @@ async fn done_jobs_and_old_events_are_pruned(f: Fixture) {
     let left = f.events(0, 9).await.expect("events").items;
     assert_eq!(left.iter().map(|event| event.stamp.at).collect::<Vec<_>>(), [at(2), at(3)]);
     assert_eq!(left[0].repository, Some(name("r2")));
+}
+
+async fn pulls_are_events_and_nothing_for_the_audit(f: Fixture) {
+    let payload = "{\"tag\":\"prod\"}".to_owned();
+    let pull = SampledPull { repository: name("a"), payload: payload.clone(), stamp: stamp(1) };
+    f.record_pulls(vec![pull.clone(), pull]).await.expect("written");
+    let events = f.events(0, 9).await.expect("events").items;
+    assert_eq!(events.len(), 2);
+    assert_eq!(
+        (events[0].kind.as_str(), &events[0].payload, &events[0].stamp),
+        ("manifest.pulled", &payload, &stamp(1))
+    );
+    assert!(f.audit(&AuditFilter::default(), None, 9).await.expect("an audit").items.is_empty());
 }
 
 /// A reader that goes on after the last id it saw gets every event exactly once, although others write meanwhile.

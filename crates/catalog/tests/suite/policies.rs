@@ -31,7 +31,7 @@ async fn policies_are_set_found_and_removed(f: Fixture) {
     assert_eq!(kinds.iter().filter(|kind| *kind == "policy.set").count(), 5);
     assert_eq!(kinds.last().map(String::as_str), Some("policy.removed"));
     f.create_repository(&name("other"), stamp(4)).await.expect("made");
-    f.remove_repository(&name("other"), stamp(4), at(9)).await.expect("removed");
+    f.remove_repository(&name("other"), stamp(4), at(9), None).await.expect("removed");
     assert!(f.policies_for(&name("other")).await.expect("found").is_empty(), "it went with its repository");
 }
 
@@ -148,7 +148,7 @@ async fn a_policy_is_paused_and_goes_on(f: Fixture) {
     assert_eq!(f.policies_paused().await.expect("answered").as_deref(), Some("clock again"));
     f.pause_policies(None, stamp(4)).await.expect("resumed");
     assert_eq!(f.policies_paused().await.expect("answered"), None);
-    f.remove_repository(&a, stamp(5), at(9)).await.expect("a state does not hold its repository");
+    f.remove_repository(&a, stamp(5), at(9), None).await.expect("a state does not hold its repository");
 }
 
 async fn runs_are_kept_and_pruned(f: Fixture) {

@@ -23,3 +23,4 @@ mod stalls;
 mod trash;
 mod uploads;
 mod verification;
+mod webhooks;

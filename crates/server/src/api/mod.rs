@@ -20,6 +20,7 @@ mod trash;
 mod trusts;
 mod upkeep;
 mod users;
+mod webhooks;
 mod whoami;
 
 use axum::body::Body;
@@ -159,6 +160,12 @@ async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> 
         | Route::Member(..)
         | Route::Robots
         | Route::Robot(_) => about_accounts(call, body, route).await,
+        Route::Webhooks
+        | Route::Webhook(_)
+        | Route::WebhookTest(_)
+        | Route::Deliveries(_)
+        | Route::Delivery(..)
+        | Route::Redelivery(..) => about_webhooks(call, body, route).await,
         route => about_the_rest(call, body, route).await,
     }
 }
@@ -227,6 +234,22 @@ async fn about_accounts(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::Robot(name), Method::GET | Method::HEAD) => robots::show(call, name).await,
         (Route::Robot(name), Method::PATCH) => robots::set(call, body, name).await,
         (Route::Robot(name), Method::DELETE) => robots::remove(call, name).await,
+        (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
+    }
+}
+
+async fn about_webhooks(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
+    let method = call.head.method.clone();
+    match (route, method) {
+        (Route::Webhooks, Method::GET | Method::HEAD) => webhooks::list(call).await,
+        (Route::Webhooks, Method::POST) => webhooks::create(call, body).await,
+        (Route::Webhook(name), Method::GET | Method::HEAD) => webhooks::show(call, name).await,
+        (Route::Webhook(name), Method::PATCH) => webhooks::set(call, body, name).await,
+        (Route::Webhook(name), Method::DELETE) => webhooks::remove(call, name).await,
+        (Route::WebhookTest(name), Method::POST) => webhooks::test(call, name).await,
+        (Route::Deliveries(name), Method::GET | Method::HEAD) => webhooks::deliveries(call, name).await,
+        (Route::Delivery(name, id), Method::GET | Method::HEAD) => webhooks::delivery(call, name, id).await,
+        (Route::Redelivery(name, id), Method::POST) => webhooks::redeliver(call, name, id).await,
         (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
     }
 }

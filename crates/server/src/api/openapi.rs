@@ -9,6 +9,7 @@ use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
     audit, credentials, grants, groups, imports, oidc, policies, repositories, robots, tags, trash, trusts, upkeep, users,
+    webhooks,
     whoami,
 };
 use crate::answer::{self, Response};
@@ -111,6 +112,15 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         trusts::replace,
         trusts::set,
         trusts::remove,
+        webhooks::list,
+        webhooks::create,
+        webhooks::show,
+        webhooks::set,
+        webhooks::remove,
+        webhooks::test,
+        webhooks::deliveries,
+        webhooks::delivery,
+        webhooks::redeliver,
         oidc::exchange,
         audit::list,
         upkeep::version,

@@ -4,6 +4,7 @@ use http::StatusCode;
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use larder_oci::ErrorCode;
 use larder_registry::Error;
+use larder_registry::webhooks::WebhookError;
 use serde_json::{Value, json};
 
 use crate::answer::{self, Response};
@@ -175,6 +176,20 @@ impl From<larder_access::Problem> for Problem {
                 Self { header, ..Self::throttled() }
             }
             Access::Catalog(error) => Error::from(error).into(),
+        }
+    }
+}
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        let detail = error.to_string();
+        match error {
+            WebhookError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "WEBHOOK_UNKNOWN", detail),
+            WebhookError::DeliveryUnknown { .. } => Self::new(StatusCode::NOT_FOUND, "DELIVERY_UNKNOWN", detail),
+            WebhookError::Exists(_) => Self::new(StatusCode::CONFLICT, "NAME_IN_USE", detail),
+            WebhookError::TooMany(_) => Self::new(StatusCode::CONFLICT, "TOO_MANY", detail),
+            WebhookError::Invalid(_) => Self::bad_request(detail),
+            WebhookError::Registry(error) => error.into(),
         }
     }
 }

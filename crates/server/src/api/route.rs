@@ -66,6 +66,18 @@ pub(super) enum Route {
     Trusts,
     /// `/api/v1/trusts/<trust>`
     Trust(String),
+    /// `/api/v1/webhooks`
+    Webhooks,
+    /// `/api/v1/webhooks/<webhook>`
+    Webhook(String),
+    /// `/api/v1/webhooks/<webhook>/test`
+    WebhookTest(String),
+    /// `/api/v1/webhooks/<webhook>/deliveries`
+    Deliveries(String),
+    /// `/api/v1/webhooks/<webhook>/deliveries/<id>`
+    Delivery(String, i64),
+    /// `/api/v1/webhooks/<webhook>/deliveries/<id>/redelivery`
+    Redelivery(String, i64),
     /// `/api/v1/oidc/exchange`
     Exchange,
     /// `/api/v1/audit`
@@ -140,9 +152,17 @@ impl Route {
             ["v1", "tokens", id] => Ok(Self::Credential(account(id)?)),
             ["v1", "grants"] => Ok(Self::Grants),
             ["v1", "grants", "explain"] => Ok(Self::Explain),
-            ["v1", "grants", id] => id.parse().map(Self::Grant).map_err(|_| Problem::nothing_here()),
+            ["v1", "grants", id] => number(id).map(Self::Grant),
             ["v1", "trusts"] => Ok(Self::Trusts),
             ["v1", "trusts", trust] => Ok(Self::Trust(account(trust)?)),
+            ["v1", "webhooks"] => Ok(Self::Webhooks),
+            ["v1", "webhooks", webhook] => Ok(Self::Webhook(account(webhook)?)),
+            ["v1", "webhooks", webhook, "test"] => Ok(Self::WebhookTest(account(webhook)?)),
+            ["v1", "webhooks", webhook, "deliveries"] => Ok(Self::Deliveries(account(webhook)?)),
+            ["v1", "webhooks", webhook, "deliveries", id] => Ok(Self::Delivery(account(webhook)?, number(id)?)),
+            ["v1", "webhooks", webhook, "deliveries", id, "redelivery"] => {
+                Ok(Self::Redelivery(account(webhook)?, number(id)?))
+            }
             ["v1", "oidc", "exchange"] => Ok(Self::Exchange),
             ["v1", "audit"] => Ok(Self::Audit),
             ["v1", "repositories"] => Ok(Self::Repositories),
@@ -186,6 +206,8 @@ impl Route {
             | Self::Members(_)
             | Self::Explain
             | Self::Audit
+            | Self::Deliveries(_)
+            | Self::Delivery(..)
             | Self::Tags(_)
             | Self::Trash(_)
             | Self::PolicyRuns(_)
@@ -203,6 +225,8 @@ impl Route {
             | Self::Purge
             | Self::PolicyApply(_)
             | Self::PoliciesResume
+            | Self::WebhookTest(_)
+            | Self::Redelivery(..)
             | Self::Exchange => "POST",
             Self::Scrub
             | Self::Repositories
@@ -211,8 +235,11 @@ impl Route {
             | Self::Robots
             | Self::Credentials
             | Self::Grants
-            | Self::Trusts => "GET, HEAD, POST",
-            Self::Repository(_) | Self::User(_) | Self::Group(_) | Self::Robot(_) => "GET, HEAD, PATCH, DELETE",
+            | Self::Trusts
+            | Self::Webhooks => "GET, HEAD, POST",
+            Self::Repository(_) | Self::User(_) | Self::Group(_) | Self::Robot(_) | Self::Webhook(_) => {
+                "GET, HEAD, PATCH, DELETE"
+            }
             Self::Password(_) => "PUT",
             Self::Member(..) => "PUT, DELETE",
             Self::Credential(_) => "DELETE",
@@ -279,6 +306,10 @@ fn parse_digest(text: &str) -> Result<Digest, Problem> {
     text.parse().map_err(|error: larder_oci::ParseError| {
         Problem::new(StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid.as_str(), error.to_string())
     })
+}
+
+fn number(text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| Problem::nothing_here())
 }
 
 fn parse_tag(text: &str) -> Result<Tag, Problem> {

@@ -10,3 +10,4 @@ mod proxies;
 mod sessions;
 mod stand_in;
 mod token_service;
+mod webhooks;
