@@ -24,6 +24,7 @@ pub mod model;
 mod outbox;
 mod page;
 mod push;
+mod quotas;
 mod repositories;
 mod sweep;
 mod tags;

@@ -1,12 +1,15 @@
 //! Plain values that go into and come out of the catalog.
 
 pub mod access;
+mod quota;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use larder_oci::{Algorithm, Digest, EdgeKind, RepositoryName, RepositoryPattern, Tag, UploadId};
+
+pub use self::quota::{Counted, NewQuota, OverQuota, Quota, Reserved};
 
 /// Who and when: part of every change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,6 +251,8 @@ pub enum PutManifestOutcome {
     Missing(Vec<Digest>),
     /// The condition does not hold; what the reference is now.
     ConditionFailed(Option<Digest>),
+    /// It is more than the repository may hold.
+    OverQuota(OverQuota),
 }
 
 /// A manifest as a pull needs it.

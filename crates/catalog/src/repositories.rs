@@ -10,6 +10,7 @@ use crate::model::access::{RepositoryChange, RepositoryFacts};
 use crate::model::{Page, RepositoryFilter, RepositorySummary, Stamp};
 use crate::outbox;
 use crate::page::page;
+use crate::quotas::Quotas;
 use crate::visibility::names;
 use crate::{Catalog, Result};
 
@@ -136,8 +137,10 @@ fn summary(tx: &mut Tx<'_>, name: &RepositoryName) -> Done<Option<RepositorySumm
 
 /// Set by set, so that its memory does not grow with the repository (**Invariant 9**).
 fn remove(tx: &mut Tx<'_>, name: &RepositoryName, stamp: &Stamp, lease_until: jiff::Timestamp) -> Done<bool> {
+    let quotas = Quotas::over(tx, name)?;
     access::repository_going(tx)?;
     let Some(id) = lookup::repository(tx, name, Hold::Own)? else { return Ok(false) };
+    quotas.leave(tx, id)?;
     if let Tx::Postgres(session) = tx {
         // Bytes of manifests go with their last row: nobody may add one meanwhile.
         let sql = "SELECT COUNT(*) FROM (SELECT d.id FROM manifests m JOIN digests d ON d.id = m.digest_id

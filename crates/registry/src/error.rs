@@ -2,6 +2,7 @@
 
 use larder_blobs as blobs;
 use larder_catalog as catalog;
+use larder_catalog::model::OverQuota;
 use larder_oci::{Digest, ErrorCode, ManifestError, RepositoryName, UploadId};
 use serde_json::{Value, json};
 
@@ -85,6 +86,15 @@ pub enum Error {
         /// Bytes of the upload.
         size: u64,
     },
+    /// The blob is larger than this registry takes.
+    #[error("a blob has at most {limit} bytes here")]
+    UploadTooLarge {
+        /// `limits.upload_bytes`.
+        limit: u64,
+    },
+    /// More than the repository may hold, with what open uploads have reserved (behaviour §6).
+    #[error("{0}")]
+    OverQuota(Box<OverQuota>),
     /// The manifest cannot be read.
     #[error("the manifest is invalid: {0}")]
     ManifestInvalid(#[from] ManifestError),
@@ -180,7 +190,7 @@ impl Error {
     /// The code that a client sees.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Denied => ErrorCode::Denied,
+            Self::Denied | Self::OverQuota(_) => ErrorCode::Denied,
             Self::RepositoryUnknown(_) | Self::NotMade(_) | Self::NoTree | Self::NotTakenOver => ErrorCode::NameUnknown,
             Self::ManifestUnknown { .. } => ErrorCode::ManifestUnknown,
             Self::BlobUnknown { .. } => ErrorCode::BlobUnknown,
@@ -192,7 +202,7 @@ impl Error {
             Self::ManifestInvalid(_) | Self::PreconditionFailed { .. } | Self::RepositoryExists(_) => {
                 ErrorCode::ManifestInvalid
             }
-            Self::SizeInvalid { .. } => ErrorCode::SizeInvalid,
+            Self::SizeInvalid { .. } | Self::UploadTooLarge { .. } => ErrorCode::SizeInvalid,
             Self::TargetsUnknown(_) => ErrorCode::ManifestBlobUnknown,
             Self::InUse { .. } | Self::ReadOnly => ErrorCode::Unsupported,
             Self::StorageFull | Self::NoRoomToCopy { .. } => ErrorCode::StorageFull,
@@ -233,6 +243,15 @@ impl Error {
                 json!({ "expected": expected.to_string(), "found": found.to_string() })
             }
             Self::AlgorithmNotAnnounced { size } => json!({ "size": size }),
+            Self::UploadTooLarge { limit } => json!({ "limit": limit }),
+            Self::OverQuota(over) => json!({
+                "repositories": over.pattern.as_str(),
+                "counted": over.counted.as_str(),
+                "limit": over.limit,
+                "used": over.used,
+                "reserved": over.reserved,
+                "needed": over.needed,
+            }),
             Self::SizeInvalid { digest, stated, actual } => {
                 json!({ "digest": digest.to_string(), "stated": stated, "actual": actual })
             }

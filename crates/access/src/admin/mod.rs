@@ -6,6 +6,7 @@
 mod explain;
 mod grants;
 mod groups;
+mod quotas;
 mod robots;
 mod tokens;
 mod trusts;

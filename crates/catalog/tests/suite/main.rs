@@ -10,6 +10,7 @@ mod manifests;
 mod model;
 mod outbox;
 mod pages;
+mod quotas;
 mod races;
 mod repositories;
 mod sweep;

@@ -60,12 +60,26 @@ pub(super) enum Route {
     Grant(i64),
     /// `/api/v1/grants/explain`
     Explain,
+    /// `/api/v1/quotas`
+    Quotas,
+    /// `/api/v1/quotas/<id>`
+    Quota(i64),
+    /// `/api/v1/sessions`
+    Sessions,
+    /// `/api/v1/sessions/<id>`
+    Session(String),
+    /// `/api/v1/session`
+    OwnSession,
     /// `/api/v1/trusts`
     Trusts,
     /// `/api/v1/trusts/<trust>`
     Trust(String),
     /// `/api/v1/oidc/exchange`
     Exchange,
+    /// `/api/v1/oidc/device`
+    Device,
+    /// `/api/v1/oidc/device/token`
+    DeviceToken,
     /// `/api/v1/audit`
     Audit,
     /// `/api/v1/repositories`
@@ -112,9 +126,16 @@ impl Route {
             ["v1", "grants"] => Ok(Self::Grants),
             ["v1", "grants", "explain"] => Ok(Self::Explain),
             ["v1", "grants", id] => id.parse().map(Self::Grant).map_err(|_| Problem::nothing_here()),
+            ["v1", "quotas"] => Ok(Self::Quotas),
+            ["v1", "quotas", id] => id.parse().map(Self::Quota).map_err(|_| Problem::nothing_here()),
+            ["v1", "sessions"] => Ok(Self::Sessions),
+            ["v1", "sessions", id] => Ok(Self::Session(account(id)?)),
+            ["v1", "session"] => Ok(Self::OwnSession),
             ["v1", "trusts"] => Ok(Self::Trusts),
             ["v1", "trusts", trust] => Ok(Self::Trust(account(trust)?)),
             ["v1", "oidc", "exchange"] => Ok(Self::Exchange),
+            ["v1", "oidc", "device"] => Ok(Self::Device),
+            ["v1", "oidc", "device", "token"] => Ok(Self::DeviceToken),
             ["v1", "audit"] => Ok(Self::Audit),
             ["v1", "repositories"] => Ok(Self::Repositories),
             ["v1", "repositories", name @ .., "-", "tags"] => Ok(Self::Tags(repository(name)?)),
@@ -137,6 +158,8 @@ impl Route {
             | Self::WhoAmI
             | Self::Members(_)
             | Self::Explain
+            | Self::Sessions
+            | Self::OwnSession
             | Self::Audit
             | Self::Tags(_)
             | Self::History(..) => "GET, HEAD",
@@ -145,6 +168,8 @@ impl Route {
             | Self::ImportRegistry2
             | Self::Invitation(_)
             | Self::Invitations
+            | Self::Device
+            | Self::DeviceToken
             | Self::Exchange => "POST",
             Self::Repositories
             | Self::Users
@@ -156,8 +181,9 @@ impl Route {
             Self::Repository(_) | Self::User(_) | Self::Group(_) | Self::Robot(_) => "GET, HEAD, PATCH, DELETE",
             Self::Password(_) => "PUT",
             Self::Member(..) => "PUT, DELETE",
-            Self::Credential(_) => "DELETE",
-            Self::Grant(_) => "GET, HEAD, DELETE",
+            Self::Credential(_) | Self::Session(_) => "DELETE",
+            Self::Quotas => "GET, HEAD, PUT",
+            Self::Grant(_) | Self::Quota(_) => "GET, HEAD, DELETE",
             Self::Tag(..) => "GET, HEAD, PUT, DELETE",
             Self::Trust(_) => "GET, HEAD, PUT, PATCH, DELETE",
         }
@@ -165,7 +191,8 @@ impl Route {
 
     /// Whether nobody needs to say who he is here: what is public knowledge, and the ways in.
     pub fn is_for_everybody(&self) -> bool {
-        matches!(self, Self::Index | Self::Document | Self::Version | Self::Invitations | Self::Exchange)
+        let ways_in = matches!(self, Self::Invitations | Self::Exchange | Self::Device | Self::DeviceToken);
+        ways_in || matches!(self, Self::Index | Self::Document | Self::Version)
     }
 
     /// What a token has to grant for a request of this method, where that is about a repository.
