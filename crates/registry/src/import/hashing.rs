@@ -48,7 +48,7 @@ enum Verdict {
 }
 
 /// Hears of each object: what is wrong with it and which images that affects, or nothing.
-type Tell<'t> = &'t (dyn Fn(&BlobRow, Option<(Flaw, Vec<String>)>) + Send + Sync);
+type Tell<'t> = &'t (dyn Fn(&BlobRow, Option<Wrong>) + Send + Sync);
 
 impl Registry {
     /// Hashes everything that was taken over and nobody has hashed yet. What is wrong is set aside, so that it is never served again; a push of its

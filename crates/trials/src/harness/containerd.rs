@@ -65,6 +65,12 @@ impl Containerd {
         Ok(self.ctr(&line)?.text().to_owned())
     }
 
+    /// A site whose `ctr` talks to this containerd.
+    pub fn site(&self) -> Site {
+        let socket = self.folder.join("containerd.sock");
+        self.site.clone().with("CONTAINERD_ADDRESS", socket.display()).with("CONTAINERD_SNAPSHOTTER", self.snapshotter)
+    }
+
     fn line(&self, arguments: &str) -> String {
         format!("ctr --address {}/containerd.sock {arguments}", self.folder.display())
     }

@@ -18,6 +18,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application
 #[derive(Debug)]
 pub struct Observer {
     host: String,
+    login: Option<(String, String)>,
     runtime: Runtime,
     http: reqwest::Client,
 }
@@ -64,7 +65,13 @@ impl Observer {
     pub fn new(host: &str) -> Outcome<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
-        Ok(Self { host: host.to_owned(), runtime, http })
+        Ok(Self { host: host.to_owned(), login: None, runtime, http })
+    }
+
+    /// The same as somebody with a password.
+    pub fn logged_in(mut self, user: &str, password: &str) -> Self {
+        self.login = Some((user.to_owned(), password.to_owned()));
+        self
     }
 
     /// The status of a path.
@@ -154,7 +161,10 @@ impl Observer {
     }
 
     fn send(&self, method: reqwest::Method, path: &str) -> Outcome<reqwest::Response> {
-        let request = self.http.request(method, format!("http://{}{path}", self.host)).header(ACCEPT, MANIFESTS);
+        let mut request = self.http.request(method, format!("http://{}{path}", self.host)).header(ACCEPT, MANIFESTS);
+        if let Some((user, password)) = &self.login {
+            request = request.basic_auth(user, Some(password));
+        }
         self.runtime.block_on(request.send()).during(|| format!("cannot ask for {path}"))
     }
 }

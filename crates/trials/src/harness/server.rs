@@ -87,7 +87,8 @@ impl Server {
     fn wait_until_ready(&mut self) -> Outcome {
         let observer = Observer::new(&self.host())?;
         let deadline = Instant::now() + START_LIMIT;
-        while observer.status("/v2/").ok() != Some(200) {
+        // Once there are accounts it asks who is there.
+        while !matches!(observer.status("/v2/"), Ok(200 | 401)) {
             if !self.running.alive() || Instant::now() > deadline {
                 return Err(Failure::new(format!("the registry does not answer\n{}", self.last_words())));
             }
