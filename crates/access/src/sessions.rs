@@ -10,13 +10,12 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use larder_catalog::model::access::Session;
-use larder_catalog::model::{Origin as StampOrigin, Page, Stamp};
+use larder_catalog::model::{Origin as StampOrigin, Stamp};
 
 use crate::access::{Access, unavailable};
-use crate::admin::{Answer, By};
 use crate::clock::after;
 use crate::token::random_id;
-use crate::{Caller, CallerKind, Origin, PlainToken, Problem, Refused};
+use crate::{Caller, CallerKind, Origin, PlainToken, Refused};
 
 /// What is kept of the name that a browser gives itself.
 const AGENT: usize = 200;
@@ -105,39 +104,5 @@ impl Access {
 
     fn form_key(&self) -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, &self.inner.settings.secret_key.derive("larder forms 1"))
-    }
-
-    /// Sessions after this id, in the order in which they began: one's own, or for administrators anybody's.
-    ///
-    /// # Errors
-    ///
-    /// [`Problem::NotAllowed`].
-    pub async fn sessions(
-        &self,
-        by: &By,
-        owner: Option<&str>,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Answer<Page<Session>> {
-        let owner = owner.unwrap_or(by.identity());
-        if !by.is(owner) {
-            by.must_administer_accounts()?;
-        }
-        Ok(self.inner.catalog.sessions(owner, self.inner.now(), after, limit.min(1_000)).await?)
-    }
-
-    /// Ends a session: one's own, or for administrators anybody's.
-    ///
-    /// # Errors
-    ///
-    /// [`Problem::Absent`], also for one that the caller may not end.
-    pub async fn end_session(&self, by: &By, id: &str) -> Answer<()> {
-        let absent = || Problem::Absent { what: "session", name: id.to_owned() };
-        let session = self.inner.catalog.session_of_id(id).await?.ok_or_else(absent)?;
-        if !by.is(&session.identity) && !by.is_administrator() {
-            return Err(absent());
-        }
-        let ended = self.inner.catalog.remove_session(id, by.stamp(self)).await?;
-        if ended { Ok(()) } else { Err(absent()) }
     }
 }

@@ -8,6 +8,7 @@ mod grants;
 mod groups;
 mod quotas;
 mod robots;
+mod sessions;
 mod tokens;
 mod trusts;
 mod users;

@@ -112,8 +112,8 @@ async fn somebody_logs_in_by_a_code_in_any_browser() {
     let served = provider.served(&data);
     let host = served.url().trim_start_matches("http://").to_owned();
     provider.answers.lock().expect("no panic").push((400, json!({ "error": "authorization_pending" })));
-    let output = tokio::time::timeout(Duration::from_secs(30), run(parent.path(), &["login", &host, "--device"]));
-    let output = output.await.expect("it ends");
+    let words = ["login", &host, "--device"];
+    let output = tokio::time::timeout(Duration::from_secs(30), run(parent.path(), &words)).await.expect("it ends");
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let said = stderr(&output);
     assert!(said.contains(&format!("{}/type-it-here", provider.url)) && said.contains("WDJB-MJHT"), "{said}");

@@ -52,6 +52,7 @@ const WHOLE: &[&str] = &[
     "FROM schema_migrations",
     // The whole of an index that holds nothing else.
     "COUNT(*) FROM manifests WHERE incomplete = 1",
+    "FROM uploads WHERE reserved > 0",
 ];
 
 /// Walks in the order of an index that a LIMIT ends.

@@ -1,5 +1,6 @@
 //! What errors say to strangers.
 
+use larder_catalog::model::{Counted, OverQuota};
 use larder_oci::{Digest, ErrorCode, RepositoryName};
 use larder_registry::Error;
 
@@ -50,12 +51,22 @@ fn place(error: &Error) -> usize {
         Error::TreeUnreadable(_) => 28,
         Error::NoRoomToCopy { .. } => 29,
         Error::TakingOver => 30,
+        Error::UploadTooLarge { .. } => 31,
+        Error::OverQuota(_) => 32,
     }
 }
 
 fn all() -> Vec<Error> {
     let (repository, id, digest): (RepositoryName, _, Digest) = (name("team/model"), nowhere(), sha256(b"x"));
     let invalid = larder_oci::ParsedManifest::parse(b"{", None).expect_err("no manifest");
+    let over = OverQuota {
+        pattern: "team/**".parse().expect("a pattern"),
+        counted: Counted::Bytes,
+        limit: 3,
+        used: 2,
+        reserved: 1,
+        needed: 1,
+    };
     vec![
         Error::Denied,
         Error::RepositoryUnknown(repository.clone()),
@@ -83,6 +94,8 @@ fn all() -> Vec<Error> {
         Error::TreeUnreadable(io()),
         Error::NoRoomToCopy { needed: 2, available: 1, why: "Invalid cross-device link".to_owned() },
         Error::TakingOver,
+        Error::UploadTooLarge { limit: 1 },
+        Error::OverQuota(Box::new(over)),
         Error::StrangeStore(tell_tale()),
         Error::TooMuchWrong { bad: 101, looked_at: 1_000 },
         Error::Store(larder_blobs::Error::Absent(tell_tale())),
@@ -104,7 +117,7 @@ fn all() -> Vec<Error> {
 #[test]
 fn no_error_names_a_path_a_secret_or_another_tenant() {
     let errors = all();
-    for place_in_table in 0..=30 {
+    for place_in_table in 0..=32 {
         assert!(errors.iter().any(|error| place(error) == place_in_table), "variant {place_in_table} is not tried");
     }
     for error in &errors {

@@ -44,7 +44,6 @@ pub(crate) fn is_at(path: &str) -> bool {
 
 /// A visit of a page.
 struct Visit<'a> {
-    app: &'a App,
     access: &'a Access,
     head: Parts,
     query: Query,
@@ -154,7 +153,7 @@ async fn visited(app: &App, asked: Asked) -> Result<Response> {
     };
     let query = Query::of(&asked.head.uri);
     let (access, request_id) = (guard.access, asked.request_id.clone());
-    let visit = Visit { app, access, query, site, address, request_id, head: asked.head };
+    let visit = Visit { access, query, site, address, request_id, head: asked.head };
     match (path.as_str(), reads, visit.head.method == Method::POST) {
         ("/login", true, _) => sign_in::show(&visit),
         ("/login", _, true) => sign_in::submit(&visit, asked.body).await,
