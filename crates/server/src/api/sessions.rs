@@ -117,6 +117,6 @@ pub(super) async fn own(call: Call<'_>) -> Result<Response> {
             let (identity, csrf_token) = (by.identity().to_owned(), access.form_token(&kept));
             Ok(ok(&OwnSession { id: id.to_owned(), identity, csrf_token }))
         }
-        _ => Err(Problem::nothing_here()),
+        _ => Err(Problem::bad_request("this request came without a session")),
     }
 }
