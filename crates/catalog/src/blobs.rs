@@ -128,7 +128,8 @@ fn commit_blob(tx: &mut Tx<'_>, commit: &CommitBlob) -> Done<bool> {
     tx.execute(sql, values![commit.supersede_review, digest])?;
     let sql = "INSERT INTO blobs (key, digest_id, size, state, created_at) VALUES ($1, $2, $3, 0, $4)";
     tx.execute(sql, values![&blob.key, digest, blob.size, stamp.at])?;
-    let more = if add_member(tx, repository, digest, stamp)?.counts { Change::more(blob.size) } else { Change::default() };
+    let more =
+        if add_member(tx, repository, digest, stamp)?.counts { Change::more(blob.size) } else { Change::default() };
     leases::grant(tx, repository, digest, &stamp.identity, commit.lease_until)?;
     quotas.add(tx, Change { reserved: -reserved, ..more })?;
     if made {

@@ -103,12 +103,7 @@ impl App {
         if reads || access.is_form_token(&kept, token) { Ok(Some(kept)) } else { Err(Refused::NoFormToken) }
     }
 
-    async fn admit_with(
-        &self,
-        asked: Knock<'_>,
-        need: &Need,
-        presented: Presented,
-    ) -> Result<Visitor, Unadmitted> {
+    async fn admit_with(&self, asked: Knock<'_>, need: &Need, presented: Presented) -> Result<Visitor, Unadmitted> {
         if asked.peer.is_operator() {
             let site = Site::of(asked.head, &asked.peer, &self.config).unwrap_or_default();
             let visitor = Visitor { operator: true, ..Visitor::of(Actor::operator(), site, None) };

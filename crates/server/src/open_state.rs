@@ -65,9 +65,7 @@ impl Refused {
                 "without an account this registry does not answer through a proxy; add a user, or set access.open"
             }
             Self::CrossSite => "this request was sent by a page of another site",
-            Self::NoFormToken => {
-                "a change with a session needs its X-CSRF-Token, which /api/v1/session tells"
-            }
+            Self::NoFormToken => "a change with a session needs its X-CSRF-Token, which /api/v1/session tells",
         }
     }
 }

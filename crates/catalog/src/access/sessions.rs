@@ -25,17 +25,8 @@ impl Catalog {
             let sql = "INSERT INTO sessions (hash, id, identity, credential, revision, address, agent, created_at, expires_at)
                        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
             let Session { id, identity, credential, revision, address, agent, created, expires } = &session;
-            let row = values![
-                &hash[..],
-                id,
-                identity,
-                credential,
-                *revision,
-                address.as_deref(),
-                agent,
-                *created,
-                *expires
-            ];
+            let row =
+                values![&hash[..], id, identity, credential, *revision, address.as_deref(), agent, *created, *expires];
             tx.execute(sql, row)?;
             // No decision that is kept depends on a session that was not there.
             outbox::record(tx, "session.begun", None, &json!({ "id": id, "name": identity }), &stamp)
@@ -70,7 +61,8 @@ impl Catalog {
         let (identity, after) = (identity.to_owned(), after.unwrap_or_default().to_owned());
         let sql = "SELECT id, identity, credential, revision, address, agent, created_at, expires_at
                    FROM sessions WHERE identity = $1 AND id > $2 AND expires_at > $3 ORDER BY id LIMIT $4";
-        let work = move |tx: &mut Tx<'_>| Ok(page(tx.rows(sql, values![&identity, &after, now, limit + 1], read)?, limit));
+        let work =
+            move |tx: &mut Tx<'_>| Ok(page(tx.rows(sql, values![&identity, &after, now, limit + 1], read)?, limit));
         self.engine().read(Kind::Read, work).await
     }
 

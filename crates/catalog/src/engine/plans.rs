@@ -9,7 +9,8 @@ use larder_oci::Actions;
 use crate::Catalog;
 use crate::engine::{Kind, Tx};
 use crate::fixture::{
-    Fixture, at, blob, child, layer, manifest, name, pattern, session, stamp, stamp_of, tag, token, trust, upload, visible,
+    Fixture, at, blob, child, layer, manifest, name, pattern, session, stamp, stamp_of, tag, token, trust, upload,
+    visible,
 };
 use crate::model::access::{
     AuditEntry, AuditFilter, Effect, GrantFilter, Group, Invitation, NewGrant, NewRobot, NewUser, Outcome,

@@ -1,8 +1,6 @@
 //! Quotas: what counts, that it is counted once, and that nobody gets past them.
 
-use larder_catalog::model::{
-    Counted, MountSource, NewQuota, OverQuota, PutManifestOutcome, Quota, Reserved, Upload,
-};
+use larder_catalog::model::{Counted, MountSource, NewQuota, OverQuota, PutManifestOutcome, Quota, Reserved, Upload};
 
 use crate::fixture::{Fixture, at, blob, commit, layer, manifest, name, pattern, stamp, upload};
 
@@ -133,7 +131,11 @@ async fn uploads_of_unknown_length_take_what_is_left(f: Fixture) {
     let (one, two) = (open(&f, "team/a").await, open(&f, "team/a").await);
     assert_eq!(f.reserve(&one.id, &team, 10, 800).await.expect("answered"), Reserved::Bytes(800));
     assert_eq!(f.reserve(&two.id, &team, 10, 800).await.expect("answered"), Reserved::Bytes(200));
-    assert_eq!(f.reserve(&two.id, &team, 150, 900).await.expect("answered"), Reserved::Bytes(200), "it has that already");
+    assert_eq!(
+        f.reserve(&two.id, &team, 150, 900).await.expect("answered"),
+        Reserved::Bytes(200),
+        "it has that already"
+    );
     let over = OverQuota {
         pattern: pattern("team/**"),
         counted: Counted::Bytes,
@@ -143,7 +145,8 @@ async fn uploads_of_unknown_length_take_what_is_left(f: Fixture) {
         needed: 1,
     };
     assert_eq!(f.reserve(&two.id, &team, 201, 900).await.expect("answered"), Reserved::Over(over.clone()));
-    let said = "over the quota of team/**: 0 of 1000 bytes are used, 1000 more are reserved by open uploads, and this needs 1";
+    let said =
+        "over the quota of team/**: 0 of 1000 bytes are used, 1000 more are reserved by open uploads, and this needs 1";
     assert_eq!(over.to_string(), said);
     // What the first did not need is free again with its end.
     let mut content = blob(1);
@@ -168,7 +171,9 @@ async fn manifests_are_counted_and_refused(f: Fixture) {
     assert_eq!((over.counted, over.limit, over.used, over.needed), (Counted::Manifests, 2, 2, 1));
     // A tag may still move to what is there.
     f.push(manifest("team/a", 1, vec![], &["u"])).await;
-    f.delete_manifest(&name("team/a"), &manifest("team/a", 2, vec![], &[]).digest, at(9), stamp(2)).await.expect("gone");
+    f.delete_manifest(&name("team/a"), &manifest("team/a", 2, vec![], &[]).digest, at(9), stamp(2))
+        .await
+        .expect("gone");
     f.push(third).await;
     assert_eq!(used(&f, id).await.2, 2);
     // Bytes of manifests are bytes, and blobs that a manifest revives count again.

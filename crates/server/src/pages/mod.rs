@@ -66,7 +66,8 @@ impl Trouble {
     }
 
     fn page(&self) -> Response {
-        let body = format!("<p class=\"problem\">{}</p>\n<p><a href=\"/login\">Sign in</a></p>", escaped(&self.message));
+        let body =
+            format!("<p class=\"problem\">{}</p>\n<p><a href=\"/login\">Sign in</a></p>", escaped(&self.message));
         self.marked(html::page(self.status, "That did not work", &body))
     }
 
@@ -90,10 +91,9 @@ impl From<Unadmitted> for Trouble {
     fn from(unadmitted: Unadmitted) -> Self {
         match unadmitted {
             Unadmitted::Closed(refused) => refused.into(),
-            Unadmitted::TooMuch(too_much) => Self {
-                wait: Some(too_much.wait),
-                ..Self::new(StatusCode::TOO_MANY_REQUESTS, too_much.message)
-            },
+            Unadmitted::TooMuch(too_much) => {
+                Self { wait: Some(too_much.wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, too_much.message) }
+            }
             Unadmitted::Throttled(wait) => Refused::Throttled { retry_after: wait }.into(),
             Unadmitted::Unauthorized(_) | Unadmitted::Unavailable => Refused::Unavailable.into(),
         }

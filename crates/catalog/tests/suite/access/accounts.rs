@@ -1,8 +1,7 @@
 //! Users, robots, groups.
 
 use larder_catalog::model::access::{
-    Changed, CreateUser, Group, Invitation, NewRobot, NewUser, RobotChange, TokenKind, User, UserChange,
-    UserSource,
+    Changed, CreateUser, Group, Invitation, NewRobot, NewUser, RobotChange, TokenKind, User, UserChange, UserSource,
 };
 
 use super::{of, pull, repositories, user};

@@ -302,7 +302,8 @@ async fn cve_2026_27771_what_is_private_is_not_read_by_strangers() {
     let blob = root.blob("root/secret", random(99)).await;
     root.image("root/open", "1").await;
     guarded.publish("root/open").await;
-    let anonymous = guarded.stranger().bearer(&token(&guarded.stranger(), "repository:root/secret:pull registry:catalog:*").await);
+    let anonymous =
+        guarded.stranger().bearer(&token(&guarded.stranger(), "repository:root/secret:pull registry:catalog:*").await);
     let wide = guarded.stranger().bearer(&token(&bob, "repository:root/secret:pull,push,*").await);
     for path in [
         "/v2/root/secret/manifests/1".to_owned(),
@@ -330,7 +331,11 @@ async fn cve_2026_27771_what_is_private_is_not_read_by_strangers() {
 #[tokio::test]
 async fn cve_2026_4404_there_is_no_password_of_the_house() {
     let guarded = Guarded::new().await;
-    guarded.operator().json(Method::POST, "/api/v1/users", &json!({ "name": "admin", "administrator": true })).await.expect(201);
+    guarded
+        .operator()
+        .json(Method::POST, "/api/v1/users", &json!({ "name": "admin", "administrator": true }))
+        .await
+        .expect(201);
     for password in ["", "admin", "Harbor12345", "password", "larder", "null", "changeme"] {
         for user in ["admin", "root", "larder", "operator", "anonymous", ""] {
             let client = guarded.stranger().from("198.51.100.4").basic(user, password);
@@ -345,7 +350,11 @@ async fn cve_2026_4404_there_is_no_password_of_the_house() {
 async fn cve_2024_9683_a_part_of_a_password_is_none() {
     let guarded = Guarded::new().await;
     let long = "x1-".repeat(60);
-    guarded.operator().json(Method::POST, "/api/v1/users", &json!({ "name": "alice", "password": long })).await.expect(201);
+    guarded
+        .operator()
+        .json(Method::POST, "/api/v1/users", &json!({ "name": "alice", "password": long }))
+        .await
+        .expect(201);
     guarded.stranger().basic("alice", &long).get("/v2/").await.expect(200);
     for (n, length) in [20, 55, 56, 64, 71, 72, 73, 128, 179].into_iter().enumerate() {
         let elsewhere = guarded.stranger().from(&format!("198.51.100.{n}"));
@@ -361,7 +370,9 @@ async fn cve_2026_32590_the_state_of_an_upload_is_the_servers() {
     let guarded = Guarded::new().await;
     let root = guarded.as_user("root");
     let path = root.post("/v2/root/a/blobs/uploads/", "").await.header("location").to_owned();
-    for state in ["_state=gASVKAAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOU", "_state=%00%ff&offset=99", "_state=../../../etc/passwd"] {
+    for state in
+        ["_state=gASVKAAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOU", "_state=%00%ff&offset=99", "_state=../../../etc/passwd"]
+    {
         root.call(Method::PATCH, &format!("{path}?{state}"), &[], "x").await.expect(202);
     }
     let digest = sha256(b"xxx");

@@ -81,7 +81,8 @@ async fn an_identity_has_so_many_requests_wherever_it_is() {
 #[tokio::test]
 async fn a_push_of_fifty_layers_fits_within_a_moderate_limit() {
     let limit = Allowance { requests: Some(50), uploads: Some(10), bytes: Some(100 << 20) };
-    let guarded = Guarded::open(settings(), Config { of_identity: limit, of_address: limit, ..Config::default() }).await;
+    let guarded =
+        Guarded::open(settings(), Config { of_identity: limit, of_address: limit, ..Config::default() }).await;
     let root = guarded.user("root").await;
     for _ in 0..50 {
         let bytes = random(1_000);
@@ -148,7 +149,10 @@ async fn a_blob_beyond_the_limit_is_refused_however_it_comes() {
     let digest = sha256(&large);
     let refused = client.post(&format!("/v2/a/blobs/uploads/?digest={digest}"), large.clone()).await;
     refused.expect(413);
-    assert_eq!((refused.code().as_str(), refused.json()["errors"][0]["detail"]["limit"].clone()), ("SIZE_INVALID", json!(1_000)));
+    assert_eq!(
+        (refused.code().as_str(), refused.json()["errors"][0]["detail"]["limit"].clone()),
+        ("SIZE_INVALID", json!(1_000))
+    );
     // In pieces, and without saying how much is to come.
     let path = client.post("/v2/a/blobs/uploads/", "").await.header("location").to_owned();
     client.call(Method::PATCH, &path, &[], large[..600].to_vec()).await.expect(202);

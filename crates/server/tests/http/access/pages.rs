@@ -98,7 +98,10 @@ fn hidden(page: &Answer) -> Vec<(String, String)> {
 }
 
 fn encode(value: &str) -> String {
-    value.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    value
+        .bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 #[tokio::test]
@@ -141,18 +144,21 @@ async fn over_tls_cookies_are_of_this_host_and_secure() {
     let page = browser.get("/login").await;
     let form = hidden(&page);
     let body = format!("csrf={}&user=root&password={}", form[0].1, encode(&password("root")));
-    let signed_in =
-        browser.ask(Method::POST, "/login", &[FORM, ("origin", "https://registry.example")], body).await;
+    let signed_in = browser.ask(Method::POST, "/login", &[FORM, ("origin", "https://registry.example")], body).await;
     signed_in.expect(303);
     for line in page.all("set-cookie").iter().chain(&signed_in.all("set-cookie")) {
-        assert!(line.starts_with("__Host-larder") && line.contains("; Path=/; HttpOnly; SameSite=Strict; Secure"), "{line}");
+        assert!(
+            line.starts_with("__Host-larder") && line.contains("; Path=/; HttpOnly; SameSite=Strict; Secure"),
+            "{line}"
+        );
         assert!(!line.contains("Domain"));
     }
     browser.get("/api/v1/session").await.expect(200);
     // The name without the prefix, which a neighbour could set, is none.
     let secret = browser.kept("__Host-larder").expect("a session");
     let plain = format!("larder={secret}");
-    let asked = guarded.stranger().get_with("/api/v1/session", &[("host", "registry.example"), ("cookie", &plain)]).await;
+    let asked =
+        guarded.stranger().get_with("/api/v1/session", &[("host", "registry.example"), ("cookie", &plain)]).await;
     asked.expect(401);
 }
 
@@ -177,7 +183,10 @@ async fn cve_2019_19025_other_sites_change_nothing() {
     }
     let other = Browser::new(guarded.stranger());
     other.ask(Method::POST, "/login", &[FORM], format!("csrf={csrf}&{credentials}")).await.expect(403);
-    browser.ask(Method::POST, "/login", &[("content-type", "text/plain")], format!("csrf={csrf}&{credentials}")).await.expect(400);
+    browser
+        .ask(Method::POST, "/login", &[("content-type", "text/plain")], format!("csrf={csrf}&{credentials}"))
+        .await
+        .expect(400);
     browser.submit(&page, "/login", &[("user", "alice"), ("password", &password("alice"))]).await.expect(303);
     // The session reads, and changes nothing without its token.
     browser.get("/api/v1/whoami").await.expect(200);
@@ -186,11 +195,14 @@ async fn cve_2019_19025_other_sites_change_nothing() {
     let own = browser.get("/api/v1/session").await.json();
     let right = own["csrf_token"].as_str().expect("a token").to_owned();
     for (header, status) in [("", 403), ("x", 403), (csrf.as_str(), 403), (right.as_str(), 201)] {
-        let answer = browser.ask(Method::POST, "/api/v1/tokens", &[json, ("x-csrf-token", header)], token.clone()).await;
+        let answer =
+            browser.ask(Method::POST, "/api/v1/tokens", &[json, ("x-csrf-token", header)], token.clone()).await;
         answer.expect(status);
     }
     let cookie = browser.cookie();
-    for (name, value) in [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://attacker.test")] {
+    for (name, value) in
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://attacker.test")]
+    {
         let headers = [("cookie", cookie.as_str()), json, ("x-csrf-token", right.as_str()), (name, value)];
         guarded.stranger().call(Method::POST, "/api/v1/tokens", &headers, token.clone()).await.expect(403);
         let headers = [("cookie", cookie.as_str()), FORM, (name, value)];
@@ -299,7 +311,9 @@ async fn sessions_are_listed_and_ended() {
     root.delete(&format!("/api/v1/sessions/{id}")).await.expect(204);
     browsers[1].get("/api/v1/whoami").await.expect(401);
     let audit = root.get("/api/v1/audit?action=session").await.json();
-    let count = |action: &str| audit["entries"].as_array().expect("entries").iter().filter(|entry| entry["action"] == action).count();
+    let count = |action: &str| {
+        audit["entries"].as_array().expect("entries").iter().filter(|entry| entry["action"] == action).count()
+    };
     assert_eq!((count("session.begun"), count("session.ended")), (2, 2));
 }
 
@@ -387,7 +401,9 @@ async fn cve_2023_4956_every_page_keeps_to_itself() {
     for next in ["//evil.example/", "https://evil.example/", "/\\evil.example", "/\r\nLocation: https://evil.example"] {
         let page = browser.get(&format!("/login?next={}", encode(next))).await;
         assert!(!text(&page).contains("evil.example"), "{next}");
-        let sent = browser.submit(&page, "/login", &[("user", "alice"), ("password", &password("alice")), ("next", next)]).await;
+        let sent = browser
+            .submit(&page, "/login", &[("user", "alice"), ("password", &password("alice")), ("next", next)])
+            .await;
         assert_eq!((sent.status.as_u16(), sent.header("location")), (303, "/account"), "{next}");
     }
     let page = browser.get("/login?next=/%22%3E%3Cscript%3E").await;

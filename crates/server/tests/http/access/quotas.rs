@@ -53,7 +53,8 @@ async fn quotas_are_administrators_and_seen_by_who_administers() {
     root.delete(&path).await.expect(204);
     root.delete(&path).await.expect(404);
     let audit = root.get("/api/v1/audit?action=quota").await.json();
-    let actions: Vec<_> = audit["entries"].as_array().expect("entries").iter().map(|entry| entry["action"].clone()).collect();
+    let actions: Vec<_> =
+        audit["entries"].as_array().expect("entries").iter().map(|entry| entry["action"].clone()).collect();
     assert_eq!(actions, ["quota.removed", "quota.set", "quota.set"]);
 }
 
@@ -79,7 +80,8 @@ async fn who_pushes_too_much_is_told_the_numbers() {
     assert_eq!(shown(&guarded, &id).await, (600, 0, 0), "what was refused reserves nothing");
     // Without a length it is refused as soon as it does not fit.
     let path = alice.post("/v2/alice/b/blobs/uploads/", "").await.header("location").to_owned();
-    let pieces: Vec<_> = large.chunks(100).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece))).collect();
+    let pieces: Vec<_> =
+        large.chunks(100).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece))).collect();
     let request = Request::patch(&path).body(Body::from_stream(stream::iter(pieces))).expect("a request");
     alice.send(request).await.expect(403);
     alice.get(&path).await.expect(404);
@@ -128,7 +130,8 @@ async fn push(client: Client, repository: String, announced: bool) -> u16 {
     let patched = if announced {
         client.call(Method::PATCH, &path, &[], bytes).await
     } else {
-        let pieces: Vec<_> = bytes.chunks(300).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece))).collect();
+        let pieces: Vec<_> =
+            bytes.chunks(300).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece))).collect();
         client.send(Request::patch(&path).body(Body::from_stream(stream::iter(pieces))).expect("a request")).await
     };
     if patched.status != 202 {
@@ -144,9 +147,15 @@ async fn manifests_are_counted_and_what_is_deleted_makes_room() {
     let id = set(&guarded, "team/**", None, Some(2)).await["id"].clone();
     let first = root.image("team/a", "1").await;
     root.image("team/b", "1").await;
-    let refused = root.manifest("team/c", "1", &image(&[json!({
-        "mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(b"{}").to_string(), "size": 2
-    })])).await;
+    let refused = root
+        .manifest(
+            "team/c",
+            "1",
+            &image(&[json!({
+                "mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(b"{}").to_string(), "size": 2
+            })]),
+        )
+        .await;
     refused.expect(403);
     let detail = &refused.json()["errors"][0]["detail"];
     assert_eq!((&detail["counted"], &detail["limit"], &detail["used"]), (&json!("manifests"), &json!(2), &json!(2)));
