@@ -180,7 +180,12 @@ async fn by_device_code(base: &str, args: &LoginArgs, context: &Context) -> Resu
             Some("done") => {
                 let identity = text(&answer["identity"]);
                 let user = identity.strip_prefix("user:").unwrap_or("oidc").to_owned();
-                return Ok(LoggedIn { user, secret: text(&answer["token"]), token: Some(text(&answer["id"])), identity });
+                return Ok(LoggedIn {
+                    user,
+                    secret: text(&answer["token"]),
+                    token: Some(text(&answer["id"])),
+                    identity,
+                });
             }
             _ => return Err(Failure::failed("the server's answer is none about a login: is it a Larder?")),
         }

@@ -128,7 +128,8 @@ async fn remove(args: RmArgs, context: &Context) -> Result {
         let Some(id) = id else {
             return Err(Failure::new(Exit::NotFound, format!("there is no quota of {}", args.repositories)));
         };
-        let preview = format!("The repositories that {} matches may hold as much as there is room for.", args.repositories);
+        let preview =
+            format!("The repositories that {} matches may hold as much as there is room for.", args.repositories);
         if !context.confirm(args.how, &preview, "Remove the quota?")? {
             return Ok(());
         }

@@ -339,7 +339,9 @@ async fn passwd(args: PasswdArgs, context: &Context) -> Result {
             let made: Value = api.send(Method::POST, &format!("{}/invitation", path(&name)), &json!({})).await?;
             context.emit(&made, |out| writeln!(out, "{}", text(&made["invitation"])))?;
             if let Some(link) = made["link"].as_str() {
-                context.note(format_args!("A password is set with it by `larder user accept`, or in a browser:\n  {link}"));
+                context.note(format_args!(
+                    "A password is set with it by `larder user accept`, or in a browser:\n  {link}"
+                ));
             }
             return Ok(());
         }

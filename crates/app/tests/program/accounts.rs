@@ -387,7 +387,10 @@ async fn quotas_are_set_listed_and_removed() {
     assert!(set.contains("1.0 KiB") && set.contains("team/**"), "{set}");
     let list = done(&place.run(&["quota", "ls", "--output", "json"], ""));
     let list: Value = serde_json::from_str(&list).expect("it is JSON");
-    assert_eq!((&list[0]["bytes"], &list[0]["manifests"], &list[0]["used_bytes"]), (&json!(1024), &json!(2), &json!(0)));
+    assert_eq!(
+        (&list[0]["bytes"], &list[0]["manifests"], &list[0]["used_bytes"]),
+        (&json!(1024), &json!(2), &json!(0))
+    );
     // With the server running and by its data folder: one and the same.
     assert!(done(&place.run(&["quota", "ls", "--data", &place.data], "")).contains("team/**"));
     let digest = crate::larder::sha256(&[7; 2000]);

@@ -63,20 +63,32 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, url: &str, answ
     let text = String::from_utf8_lossy(&request[..length]).into_owned();
     let path = text.split(' ').nth(1).unwrap_or_default().to_owned();
     let (status, body) = match path.as_str() {
-        "/.well-known/openid-configuration" => (200, json!({
-            "issuer": url, "jwks_uri": format!("{url}/keys"), "token_endpoint": format!("{url}/token"),
-            "authorization_endpoint": format!("{url}/authorize"), "device_authorization_endpoint": format!("{url}/device"),
-        })),
-        "/keys" => (200, json!({ "keys": [{
+        "/.well-known/openid-configuration" => (
+            200,
+            json!({
+                "issuer": url, "jwks_uri": format!("{url}/keys"), "token_endpoint": format!("{url}/token"),
+                "authorization_endpoint": format!("{url}/authorize"), "device_authorization_endpoint": format!("{url}/device"),
+            }),
+        ),
+        "/keys" => (
+            200,
+            json!({ "keys": [{
             "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "1",
             "x": URL_SAFE_NO_PAD.encode(key.der_bytes()),
-        }] })),
-        "/device" => (200, json!({
-            "device_code": "the device's code", "user_code": "WDJB-MJHT", "verification_uri": format!("{url}/type-it-here"),
-            "expires_in": 60, "interval": 1,
-        })),
+        }] }),
+        ),
+        "/device" => (
+            200,
+            json!({
+                "device_code": "the device's code", "user_code": "WDJB-MJHT", "verification_uri": format!("{url}/type-it-here"),
+                "expires_in": 60, "interval": 1,
+            }),
+        ),
         "/token" => {
-            let next = { let mut left = answers.lock().expect("no panic"); (!left.is_empty()).then(|| left.remove(0)) };
+            let next = {
+                let mut left = answers.lock().expect("no panic");
+                (!left.is_empty()).then(|| left.remove(0))
+            };
             next.unwrap_or_else(|| (200, json!({ "id_token": id_token(url, key) })))
         }
         _ => (404, json!({})),
@@ -100,7 +112,11 @@ fn id_token(issuer: &str, key: &KeyPair) -> String {
 
 async fn run(home: &Path, words: &[&str]) -> std::process::Output {
     let mut command = larder(words);
-    command.env("HOME", home).env_remove("DOCKER_CONFIG").env_remove("REGISTRY_AUTH_FILE").env_remove("XDG_CONFIG_HOME");
+    command
+        .env("HOME", home)
+        .env_remove("DOCKER_CONFIG")
+        .env_remove("REGISTRY_AUTH_FILE")
+        .env_remove("XDG_CONFIG_HOME");
     command.env_remove("XDG_RUNTIME_DIR");
     tokio::task::spawn_blocking(move || command.output().expect("the program can be started")).await.expect("no panic")
 }
