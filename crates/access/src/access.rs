@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use larder_catalog::Catalog;
-use larder_catalog::model::access::{SigningKey, Token, User};
+use larder_catalog::model::access::{Session, SigningKey, Token, User};
 use larder_catalog::model::{Origin as StampOrigin, Stamp};
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -50,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) standings: Kept<Epoch, String, Arc<Standing>>,
     pub(crate) users: Kept<Epoch, String, Option<Arc<User>>>,
     pub(crate) tokens: Kept<Epoch, [u8; 32], Option<Arc<Token>>>,
+    pub(crate) sessions: Kept<Epoch, [u8; 32], Arc<Session>>,
     pub(crate) accounts: Mutex<Option<(Epoch, bool)>>,
     noted: Mutex<Noted>,
     version: AtomicI64,
@@ -94,6 +95,7 @@ impl Access {
             standings: Kept::holding(20_000),
             users: Kept::holding(20_000),
             tokens: Kept::holding(20_000),
+            sessions: Kept::holding(20_000),
             accounts: Mutex::new(None),
             noted: Mutex::default(),
             version: AtomicI64::new(0),

@@ -284,7 +284,7 @@ mod tests {
 
     // CVE-2025-24976 and the family J1-J5: a key or an algorithm of the attacker's.
     #[test]
-    fn no_other_key_or_algorithm_counts() {
+    fn cve_2025_24976_no_other_key_or_algorithm_counts() {
         let bearers = bearers("larder");
         let (good, claims) = parts(&issue(&bearers));
         let kid = good["kid"].as_str().unwrap();

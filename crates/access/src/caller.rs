@@ -25,6 +25,8 @@ pub enum Presented {
     Bearer(String),
     /// The name in a client certificate that the TLS listener has verified.
     Certificate(String),
+    /// What a browser keeps of a login to the pages.
+    Session(String),
 }
 
 impl Presented {
@@ -38,6 +40,7 @@ impl fmt::Debug for Presented {
             Self::Nothing => f.write_str("Nothing"),
             Self::Basic { user, .. } => f.debug_struct("Basic").field("user", user).finish_non_exhaustive(),
             Self::Bearer(_) => f.write_str("Bearer"),
+            Self::Session(_) => f.write_str("Session"),
             Self::Certificate(name) => f.debug_tuple("Certificate").field(name).finish(),
         }
     }
@@ -70,7 +73,7 @@ pub struct Caller {
     pub identity: String,
     /// What kind of party.
     pub kind: CallerKind,
-    /// The credential's id, for the audit: `password`, `htpasswd`, `ldap`, `oidc`, `certificate`, `token:ID`, `jwt:JTI`; `none` for nobody.
+    /// The credential's id, for the audit: `password`, `htpasswd`, `ldap`, `oidc`, `certificate`, `token:ID`, `session:ID`, `jwt:JTI`; `none` for nobody.
     /// A signed token carries the credential that it was issued for.
     pub credential: String,
     /// What the identity may, within the limits of its credential.

@@ -25,11 +25,14 @@ impl Access {
             Presented::Bearer(token) if PlainToken::is_claimed(token) => self.by_token(token).await,
             Presented::Bearer(token) => self.by_bearer(token).await,
             Presented::Certificate(name) => self.by_certificate(name).await,
+            Presented::Session(secret) => self.by_session(secret).await,
         };
         match &caller {
             Ok(caller) if caller.is_known() => {
                 self.inner.note(&caller.identity, caller.credential.strip_prefix("token:"));
             }
+            // A session that was ended is a browser's that has not heard of it.
+            Err(_) if matches!(presented, Presented::Session(_)) => {}
             Err(Refused::Wrong | Refused::Disabled | Refused::Unfit(_)) => {
                 let account = match presented {
                     Presented::Basic { user, password } if !is_token(password) => self.existing(user).await,

@@ -26,6 +26,7 @@ mod problem;
 mod recent;
 mod rights;
 mod secret_key;
+mod sessions;
 mod settings;
 mod standing;
 mod throttle;
@@ -44,13 +45,14 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use denials::Denial;
 pub use larder_catalog::model::access::{
     AuditEntry, AuditFilter, AuditPage, Condition, Effect, Grant, GrantFilter, Group, NoSubject, Outcome, Robot,
-    Subject, Token, Trust, UserSource,
+    Session, Subject, Token, Trust, UserSource,
 };
-pub use larder_catalog::model::{Origin as StampOrigin, Page, Stamp};
+pub use larder_catalog::model::{NewQuota, Origin as StampOrigin, Page, Quota, Stamp};
 pub use login::{DevicePoll, DeviceStart, LoginStart};
 pub use ports::{Fetch, FetchError, Ports};
 pub use problem::{OpenError, Problem};
 pub use rights::{Facts, Limit, Reason, ReasonEffect, Rights, Rule, Verdict, Visible};
 pub use secret_key::SecretKey;
+pub use sessions::Begun;
 pub use settings::{HtpasswdRights, Ldap, LdapBind, OidcLogin, Settings};
 pub use token::PlainToken;

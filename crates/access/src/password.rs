@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_costs_as_much_as_somebody_and_has_no_password() {
+    async fn cve_2023_20902_nobody_costs_as_much_as_somebody_and_has_no_password() {
         let passwords = Passwords::new();
         let somebody = Stored::Argon2(passwords.hash("correct horse").await.unwrap());
         let time = async |stored: &Stored, password: &str| {

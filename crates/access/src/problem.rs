@@ -9,7 +9,7 @@ pub enum Problem {
     /// There is nothing of this name.
     #[error("there is no {what} {name}")]
     Absent {
-        /// `user`, `group`, `robot`, `token`, `grant`, `trust`.
+        /// `user`, `group`, `robot`, `token`, `grant`, `trust`, `quota`, `session`.
         what: &'static str,
         /// Its name.
         name: String,

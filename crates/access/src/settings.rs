@@ -12,6 +12,8 @@ pub struct Settings {
     pub service: String,
     /// How long a bearer token lives (`token.ttl`, 60 s to 1 h).
     pub token_ttl: Duration,
+    /// How long a login to the pages lasts (`session.ttl`).
+    pub session_ttl: Duration,
     /// A password file of Apache's `htpasswd -B`.
     pub htpasswd: Option<PathBuf>,
     /// What its users may do while no account and no grant exists.
@@ -32,6 +34,7 @@ impl Settings {
         Self {
             service: service.into(),
             token_ttl: Duration::from_secs(15 * 60),
+            session_ttl: Duration::from_secs(12 * 3600),
             htpasswd: None,
             htpasswd_rights: HtpasswdRights::default(),
             ldap: None,

@@ -29,6 +29,7 @@ pub async fn open(
 ) -> Result<Access> {
     let settings = Settings {
         token_ttl: configuration.duration("token.ttl"),
+        session_ttl: configuration.duration("session.ttl"),
         htpasswd,
         htpasswd_rights: HtpasswdRights { delete: configuration.switch("access.htpasswd_delete") },
         ldap: ldap(configuration),

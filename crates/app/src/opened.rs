@@ -72,6 +72,7 @@ fn settings(configuration: &Configuration, folder: &Path) -> Settings {
             share: reserve.percent.map_or(f64::INFINITY, |percent| percent / 100.0),
             bytes: reserve.bytes.unwrap_or(u64::MAX),
         },
+        upload_limit: Some(configuration.number("limits.upload_bytes")).filter(|limit| *limit > 0),
         read_only: configuration.switch("read_only"),
         scrub_period: configuration.duration("scrub.period"),
         scrub_rate: configuration.number("scrub.rate"),

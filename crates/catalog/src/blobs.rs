@@ -10,6 +10,8 @@ use crate::leases;
 use crate::lookup::{self, Hold};
 use crate::model::{Blob, CommitBlob, DeleteOutcome, MemberBlob, MountSource, RepositoryFilter, Stamp};
 use crate::outbox;
+use crate::quotas::{self, Change, Quotas};
+use crate::uploads;
 use crate::{Catalog, Result};
 
 /// States of a blob's row, as they are stored.
@@ -57,7 +59,8 @@ impl Catalog {
         self.engine().read(Kind::Snapshot, move |tx| candidate(tx, &digest, &source, Hold::Look)).await
     }
 
-    /// Makes a blob of the source a member of `to`, with a lease. Answers `None` when the source does not hold it (any more).
+    /// Makes a blob of the source a member of `to`, with a lease. Answers `None` when the source does not hold it (any more), and where a quota has no
+    /// room for it: what an upload answers then says why.
     pub async fn mount(
         &self,
         to: &RepositoryName,
@@ -67,17 +70,7 @@ impl Catalog {
         stamp: Stamp,
     ) -> Result<Option<Blob>> {
         let (to, digest, source) = (to.clone(), *digest, source.clone());
-        let work = move |tx: &mut Tx<'_>| {
-            let Some(blob) = candidate(tx, &digest, &source, Hold::Share)? else { return Ok(None) };
-            let (repository, made) = lookup::ensure_repository(tx, &to, &stamp)?;
-            let id = lookup::ensure_digest(tx, &digest, Hold::Share)?;
-            add_member(tx, repository, id, &stamp)?;
-            leases::grant(tx, repository, id, &stamp.identity, lease_until)?;
-            if made {
-                access::repository_made(tx, repository, &to, &stamp)?;
-            }
-            Ok(Some(blob))
-        };
+        let work = move |tx: &mut Tx<'_>| mount(tx, &to, &digest, &source, lease_until, &stamp);
         self.engine().write(Kind::Grow, work).await
     }
 
@@ -93,36 +86,77 @@ impl Catalog {
     }
 }
 
+fn mount(
+    tx: &mut Tx<'_>,
+    to: &RepositoryName,
+    digest: &Digest,
+    source: &MountSource,
+    lease_until: jiff::Timestamp,
+    stamp: &Stamp,
+) -> Done<Option<Blob>> {
+    let quotas = Quotas::over(tx, to)?;
+    let Some(blob) = candidate(tx, digest, source, Hold::Share)? else { return Ok(None) };
+    if !quotas.is_empty() && !is_counted(tx, to, digest)? && quotas.refuse(tx, Change::more(blob.size))?.is_some() {
+        return Ok(None);
+    }
+    let (repository, made) = lookup::ensure_repository(tx, to, stamp)?;
+    let id = lookup::ensure_digest(tx, digest, Hold::Share)?;
+    let added = add_member(tx, repository, id, stamp)?;
+    leases::grant(tx, repository, id, &stamp.identity, lease_until)?;
+    if added.counts {
+        quotas.add(tx, Change::more(blob.size))?;
+    }
+    if made {
+        access::repository_made(tx, repository, to, stamp)?;
+    }
+    Ok(Some(blob))
+}
+
+fn is_counted(tx: &mut Tx<'_>, repository: &RepositoryName, digest: &Digest) -> Done<bool> {
+    let sql = "SELECT 1 FROM repositories r JOIN digests d ON d.digest = $1
+               JOIN memberships m ON m.repository_id = r.id AND m.digest_id = d.id WHERE r.name = $2 AND m.counted = 1";
+    tx.any(sql, values![&keys::encode(digest), repository])
+}
+
 fn commit_blob(tx: &mut Tx<'_>, commit: &CommitBlob) -> Done<bool> {
     let CommitBlob { upload, repository: name, blob, stamp, .. } = commit;
-    let session = values![&upload.as_bytes()[..], name];
-    if tx.execute("DELETE FROM uploads WHERE id = $1 AND repository = $2", session)? == 0 {
-        return Ok(false);
-    }
+    let quotas = Quotas::over(tx, name)?;
+    let Some(reserved) = uploads::unregister(tx, upload, name)? else { return Ok(false) };
     let (repository, made) = lookup::ensure_repository(tx, name, stamp)?;
     let digest = lookup::ensure_digest(tx, &blob.digest, Hold::Own)?;
     let sql = "UPDATE blobs SET state = 1, review_after = $1 WHERE digest_id = $2 AND state = 0";
     tx.execute(sql, values![commit.supersede_review, digest])?;
     let sql = "INSERT INTO blobs (key, digest_id, size, state, created_at) VALUES ($1, $2, $3, 0, $4)";
     tx.execute(sql, values![&blob.key, digest, blob.size, stamp.at])?;
-    add_member(tx, repository, digest, stamp)?;
+    let more =
+        if add_member(tx, repository, digest, stamp)?.counts { Change::more(blob.size) } else { Change::default() };
     leases::grant(tx, repository, digest, &stamp.identity, commit.lease_until)?;
+    quotas.add(tx, Change { reserved: -reserved, ..more })?;
     if made {
         access::repository_made(tx, repository, name, stamp)?;
     }
     Ok(true)
 }
 
-/// Answers whether it was no member before.
-pub(crate) fn add_member(tx: &mut Tx<'_>, repository: i64, digest: i64, stamp: &Stamp) -> Done<bool> {
+/// What a membership's making came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Added {
+    /// It was no member before.
+    pub is_new: bool,
+    /// It counts towards quotas and did not before.
+    pub counts: bool,
+}
+
+/// Makes a blob a member that counts.
+pub(crate) fn add_member(tx: &mut Tx<'_>, repository: i64, digest: i64, stamp: &Stamp) -> Done<Added> {
     let sql = "INSERT INTO memberships (repository_id, digest_id, created_at) VALUES ($1, $2, $3)
                ON CONFLICT (repository_id, digest_id) DO NOTHING";
-    let new = tx.execute(sql, values![repository, digest, stamp.at])? > 0;
-    if !new {
-        let sql = "UPDATE memberships SET hidden = 0 WHERE repository_id = $1 AND digest_id = $2 AND hidden = 1";
-        tx.execute(sql, values![repository, digest])?;
+    if tx.execute(sql, values![repository, digest, stamp.at])? > 0 {
+        return Ok(Added { is_new: true, counts: true });
     }
-    Ok(new)
+    let sql = "UPDATE memberships SET hidden = 0 WHERE repository_id = $1 AND digest_id = $2 AND hidden = 1";
+    tx.execute(sql, values![repository, digest])?;
+    Ok(Added { is_new: false, counts: quotas::count(tx, repository, digest)? })
 }
 
 /// The live blob, if the source holds it.
@@ -171,6 +205,10 @@ fn delete_blob(tx: &mut Tx<'_>, name: &RepositoryName, wanted: &Digest, stamp: &
                WHERE e.child_id = $1 AND e.repository_id = $2 LIMIT 1";
     if let Some(parent) = tx.row(sql, values![digest, repository], |row| row.digest(0))? {
         return Ok(DeleteOutcome::InUse { parent });
+    }
+    if quotas::discount(tx, repository, digest)? {
+        let less = Change::less(quotas::size_of(tx, digest)?);
+        Quotas::over(tx, name)?.add(tx, less)?;
     }
     tx.execute("DELETE FROM memberships WHERE repository_id = $1 AND digest_id = $2", values![repository, digest])?;
     leases::queue(tx, repository, digest, stamp.at)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::engine::{Engine, Kind, Tx, postgres, sqlite, values};
 use crate::engine::{MIGRATIONS_POSTGRES, MIGRATIONS_SQLITE};
 use crate::model::{CatalogIdentity, Options};
+use crate::quotas;
 use crate::{Error, Result, Statistics};
 
 /// Everything that changes, in one database: SQLite or PostgreSQL. Cheap to clone.
@@ -14,6 +15,7 @@ use crate::{Error, Result, Statistics};
 #[derive(Clone, Debug)]
 pub struct Catalog {
     engine: Arc<Engine>,
+    quotas: Arc<quotas::Known>,
 }
 
 impl Catalog {
@@ -47,7 +49,7 @@ impl Catalog {
 
     async fn open(open: impl FnOnce() -> Result<Engine> + Send + 'static, read_only: bool) -> Result<Self> {
         let engine = tokio::task::spawn_blocking(open).await.map_err(|error| Error::Database(error.to_string()))??;
-        let catalog = Self { engine: Arc::new(engine) };
+        let catalog = Self { engine: Arc::new(engine), quotas: Arc::default() };
         if !read_only {
             catalog.renew_tag_keys().await?;
         }
@@ -127,9 +129,13 @@ impl Catalog {
         &self.engine
     }
 
+    pub(crate) fn known_quotas(&self) -> &quotas::Known {
+        &self.quotas
+    }
+
     #[cfg(test)]
     pub(crate) fn over(engine: Engine) -> Self {
-        Self { engine: Arc::new(engine) }
+        Self { engine: Arc::new(engine), quotas: Arc::default() }
     }
 }
 

@@ -26,6 +26,7 @@ mod outbox;
 mod page;
 mod policies;
 mod push;
+mod quotas;
 mod repositories;
 mod sweep;
 mod tag_list;

@@ -14,6 +14,7 @@ use crate::lookup::{self, Hold};
 use crate::model::{DeleteOutcome, Manifest, Page, Referrer, Stamp};
 use crate::outbox;
 use crate::page::page;
+use crate::quotas::{self, Change, Quotas};
 use crate::tags::{self, Place};
 use crate::trash;
 use crate::{Catalog, Result};
@@ -242,11 +243,13 @@ pub(crate) fn remove(tx: &mut Tx<'_>, place: Place<'_>, found: &Found, removal: 
         tx.execute(sql, values![subject, place.id, &keys::encode(&found.digest)])?;
     }
     tx.execute("DELETE FROM edges WHERE manifest_id = $1", values![found.id])?;
-    tx.execute("DELETE FROM manifests WHERE id = $1", values![found.id])?;
+    let size = tx.row("DELETE FROM manifests WHERE id = $1 RETURNING size", values![found.id], |row| row.size(0))?;
     drop_bytes(tx, found.digest_id)?;
+    let mut less = size.unwrap_or_default();
     for &blob in &found.blobs {
-        release(tx, place.id, blob, removal)?;
+        less = less.saturating_add(release(tx, place.id, blob, removal)?);
     }
+    Quotas::over(tx, place.name)?.add(tx, Change { manifests: -1, ..Change::less(less) })?;
     let payload = json!({ "digest": found.digest.to_string() });
     outbox::record(tx, removal.event, Some(place.name), &payload, removal.stamp)
 }
@@ -260,8 +263,8 @@ pub(crate) fn drop_bytes(tx: &mut Tx<'_>, digest: i64) -> Done<()> {
     Ok(())
 }
 
-/// A blob may have lost its last edge: a full lease begins in the same transaction.
-fn release(tx: &mut Tx<'_>, repository: i64, blob: i64, removal: &Removal<'_>) -> Done<()> {
+/// A blob may have lost its last edge: a full lease begins in the same transaction. Answers the bytes that count no longer.
+fn release(tx: &mut Tx<'_>, repository: i64, blob: i64, removal: &Removal<'_>) -> Done<u64> {
     let held =
         tx.any("SELECT 1 FROM edges WHERE child_id = $1 AND repository_id = $2 LIMIT 1", values![blob, repository])?;
     let member = "SELECT 1 FROM memberships WHERE repository_id = $1 AND digest_id = $2";
@@ -271,6 +274,9 @@ fn release(tx: &mut Tx<'_>, repository: i64, blob: i64, removal: &Removal<'_>) -
             let sql = "UPDATE memberships SET hidden = 1 WHERE repository_id = $1 AND digest_id = $2";
             tx.execute(sql, values![repository, blob])?;
         }
+        if quotas::discount(tx, repository, blob)? {
+            return quotas::size_of(tx, blob);
+        }
     }
-    Ok(())
+    Ok(0)
 }

@@ -4,6 +4,7 @@ pub mod access;
 mod history;
 pub mod policy;
 pub mod webhooks;
+mod quota;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ pub use self::history::{
     Purge, PurgeOutcome, RepositoryUndelete, RollbackOutcome, RollbackTo, TagListing, TagOrder, TagRows, TagThen,
     TrashRow, UndeleteOutcome,
 };
+pub use self::quota::{Counted, NewQuota, OverQuota, Quota, Reserved};
 
 /// Who and when: part of every change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -258,6 +260,8 @@ pub enum PutManifestOutcome {
     Missing(Vec<Digest>),
     /// The condition does not hold; what the reference is now.
     ConditionFailed(Option<Digest>),
+    /// It is more than the repository may hold.
+    OverQuota(OverQuota),
 }
 
 /// A manifest as a pull needs it.

@@ -15,6 +15,7 @@ use crate::keys::{self, DigestKey};
 use crate::lookup::{self, Hold};
 use crate::model::{Condition, NewEdge, PutManifest, PutManifestOutcome, Sparse};
 use crate::outbox;
+use crate::quotas::{self, Change, Quotas};
 use crate::tags::{self, Place};
 use crate::trash;
 use crate::{Catalog, Error, Result};
@@ -41,12 +42,13 @@ impl Catalog {
 
 /// The same for a manifest that another registry took before: what is wrong with it marks it and is answered, nothing is refused.
 pub(crate) fn take_over(tx: &mut Tx<'_>, push: &PutManifest) -> Done<ImportedManifest> {
+    let quotas = Quotas::over(tx, &push.repository)?;
     let repository = lookup::repository(tx, &push.repository, Hold::Share)?;
     let known = look(tx, repository.unwrap_or(0), push)?;
     let false_sizes = false_sizes(push, &known);
     let (missing, _) = absent(push, &known);
     let wrong = missing.iter().copied().chain(false_sizes.iter().map(|(child, ..)| *child)).collect();
-    let created = match store(tx, push, repository, &known, wrong, None)? {
+    let created = match store(tx, push, (repository, &quotas), &known, wrong, None)? {
         PutManifestOutcome::Stored { created, .. } => created,
         _ => false,
     };
@@ -65,11 +67,14 @@ struct Facts {
     taken: Option<i64>,
     /// The size of the live blob, if this manifest named it when it was deleted: it joins the repository again with its manifest.
     trashed: Option<u64>,
+    /// Whether it is a member that does not count towards quotas: nothing names it any more.
+    uncounted: bool,
 }
 
 type Known = BTreeMap<Digest, Facts>;
 
 fn put(tx: &mut Tx<'_>, push: &PutManifest) -> Done<PutManifestOutcome> {
+    let quotas = Quotas::over(tx, &push.repository)?;
     let repository = lookup::repository(tx, &push.repository, Hold::Share)?;
     let known = look(tx, repository.unwrap_or(0), push)?;
     let observed = match &push.condition {
@@ -89,7 +94,12 @@ fn put(tx: &mut Tx<'_>, push: &PutManifest) -> Done<PutManifestOutcome> {
     if refused {
         return Ok(PutManifestOutcome::Missing(missing));
     }
-    store(tx, push, repository, &known, missing, observed)
+    if !quotas.is_empty()
+        && let Some(over) = quotas.refuse(tx, weigh(push, &known))?
+    {
+        return Ok(PutManifestOutcome::OverQuota(over));
+    }
+    store(tx, push, (repository, &quotas), &known, missing, observed)
 }
 
 /// Reads what there is to know about the manifest and all it names; on PostgreSQL their rows are locked first.
@@ -104,7 +114,8 @@ fn look(tx: &mut Tx<'_>, repository: i64, push: &PutManifest) -> Done<Known> {
                      (SELECT b.size FROM memberships m JOIN blobs b ON b.digest_id = m.digest_id AND b.state = 0
                       WHERE m.repository_id = $1 AND m.digest_id = d.id),
                      (SELECT f.size FROM manifests f WHERE f.repository_id = $1 AND f.digest_id = d.id),
-                     (SELECT t.at FROM taken t WHERE t.digest_id = d.id AND t.repository_id = $1)
+                     (SELECT t.at FROM taken t WHERE t.digest_id = d.id AND t.repository_id = $1),
+                     (SELECT m.counted FROM memberships m WHERE m.repository_id = $1 AND m.digest_id = d.id)
                    FROM digests d WHERE d.digest = $2";
                 if let Some(found) = tx.row(sql, values![repository, &keys::encode(digest)], facts_of)? {
                     *facts = found;
@@ -118,10 +129,11 @@ fn look(tx: &mut Tx<'_>, repository: i64, push: &PutManifest) -> Done<Known> {
                  (SELECT b.size FROM memberships m JOIN blobs b ON b.digest_id = m.digest_id AND b.state = 0
                   WHERE m.repository_id = $1 AND m.digest_id = d.id),
                  (SELECT f.size FROM manifests f WHERE f.repository_id = $1 AND f.digest_id = d.id),
-                 (SELECT t.at FROM taken t WHERE t.digest_id = d.id AND t.repository_id = $1), d.digest
+                 (SELECT t.at FROM taken t WHERE t.digest_id = d.id AND t.repository_id = $1),
+                 (SELECT m.counted FROM memberships m WHERE m.repository_id = $1 AND m.digest_id = d.id), d.digest
                FROM digests d WHERE d.digest = ANY($2)";
             known.extend(
-                tx.rows(sql, values![repository, keys.as_slice()], |row| Ok((row.digest(4)?, facts_of(row)?)))?,
+                tx.rows(sql, values![repository, keys.as_slice()], |row| Ok((row.digest(5)?, facts_of(row)?)))?,
             );
         }
     }
@@ -137,7 +149,9 @@ fn look(tx: &mut Tx<'_>, repository: i64, push: &PutManifest) -> Done<Known> {
 
 fn facts_of(row: &Row<'_>) -> Done<Facts> {
     let size = |column| Ok::<_, Fault>(row.opt_int(column)?.map(|size| u64::try_from(size).unwrap_or(0)));
-    Ok(Facts { id: row.opt_int(0)?, blob: size(1)?, manifest: size(2)?, taken: row.opt_int(3)?, trashed: None })
+    let uncounted = row.opt_int(4)? == Some(0);
+    let (id, taken) = (row.opt_int(0)?, row.opt_int(3)?);
+    Ok(Facts { id, blob: size(1)?, manifest: size(2)?, taken, trashed: None, uncounted })
 }
 
 /// What the condition is about: the first tag, or the manifest itself when there is none.
@@ -199,10 +213,26 @@ fn absent(push: &PutManifest, known: &Known) -> (Vec<Digest>, bool) {
     }
 }
 
+/// What a manifest adds to what its repository holds: itself, and the blobs that nothing there named any more.
+fn weigh(push: &PutManifest, known: &Known) -> Change {
+    if known.get(&push.digest).is_some_and(|facts| facts.manifest.is_some()) {
+        return Change::default();
+    }
+    let again = revived(push, known).filter_map(|facts| facts.blob).sum::<u64>();
+    Change { manifests: 1, ..Change::more(again.saturating_add(push.bytes.len() as u64)) }
+}
+
+/// Blobs that count again from now on.
+fn revived<'k>(push: &'k PutManifest, known: &'k Known) -> impl Iterator<Item = &'k Facts> {
+    let children: BTreeSet<Digest> =
+        push.edges.iter().filter(|edge| edge.kind != EdgeKind::Subject).map(|edge| edge.child).collect();
+    children.into_iter().filter_map(|child| known.get(&child)).filter(|facts| facts.uncounted)
+}
+
 fn store(
     tx: &mut Tx<'_>,
     push: &PutManifest,
-    looked_at: Option<i64>,
+    (looked_at, quotas): (Option<i64>, &Quotas),
     known: &Known,
     missing: Vec<Digest>,
     observed: Option<Option<Digest>>,
@@ -234,6 +264,10 @@ fn store(
         let payload =
             json!({ "digest": push.digest.to_string(), "mediaType": push.media_type, "size": push.bytes.len() });
         outbox::record(tx, outbox::MANIFEST_PUSHED, Some(&push.repository), &payload, &push.stamp)?;
+        for id in revived(push, known).filter_map(|facts| facts.id) {
+            quotas::count(tx, repository, id)?;
+        }
+        quotas.add(tx, weigh(push, known))?;
     }
     let moved = move_tags(tx, repository, own, push, observed)?;
     for job in &push.jobs {

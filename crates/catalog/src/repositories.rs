@@ -13,6 +13,7 @@ use crate::model::{Page, RepositoryFilter, RepositorySummary, Stamp};
 use crate::outbox;
 use crate::page::page;
 use crate::policies;
+use crate::quotas::Quotas;
 use crate::tags::Place;
 use crate::trash;
 use crate::visibility::names;
@@ -148,8 +149,10 @@ fn remove(
     lease_until: Timestamp,
     trash_until: Option<Timestamp>,
 ) -> Done<bool> {
+    let quotas = Quotas::over(tx, name)?;
     access::repository_going(tx)?;
     let Some(id) = lookup::repository(tx, name, Hold::Own)? else { return Ok(false) };
+    quotas.leave(tx, id)?;
     if let Tx::Postgres(session) = tx {
         // Bytes of manifests go with their last row: nobody may add one meanwhile.
         let sql = "SELECT COUNT(*) FROM (SELECT d.id FROM manifests m JOIN digests d ON d.id = m.digest_id

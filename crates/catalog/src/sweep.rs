@@ -13,6 +13,7 @@ use crate::engine::{Done, Kind, Row, Tx, Value, values};
 use crate::lookup::{self, Hold};
 use crate::model::{Blob, SweepBatch};
 use crate::outbox::PRUNED;
+use crate::quotas::{self, Quotas};
 use crate::{Catalog, Result};
 
 impl Catalog {
@@ -138,10 +139,11 @@ fn sweep(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Done<SweepBatch> {
     let due = tx.rows(sql, values![now, limit], |row| {
         Ok(Due { repository: row.int(0)?, digest: row.int(1)?, name: row.digest(2)? })
     })?;
+    let quotas = Quotas::all(tx)?;
     hold(tx, &due)?;
     let mut batch = SweepBatch::default();
     for row in &due {
-        review(tx, row, now, &mut batch)?;
+        review(tx, row, &quotas, now, &mut batch)?;
     }
     let left = limit.saturating_sub(due.len());
     if left > 0 {
@@ -162,7 +164,7 @@ fn hold(tx: &mut Tx<'_>, due: &[Due]) -> Done<()> {
     lookup::hold_digests(tx, digests, Hold::Own)
 }
 
-fn review(tx: &mut Tx<'_>, row: &Due, now: Timestamp, batch: &mut SweepBatch) -> Done<()> {
+fn review(tx: &mut Tx<'_>, row: &Due, quotas: &Quotas, now: Timestamp, batch: &mut SweepBatch) -> Done<()> {
     let key = values![row.digest, row.repository];
     let still = "SELECT 1 FROM sweep_queue WHERE digest_id = $1 AND repository_id = $2 AND review_after <= $3";
     if matches!(tx, Tx::Postgres(_)) && !tx.any(still, values![row.digest, row.repository, now])? {
@@ -185,8 +187,12 @@ fn review(tx: &mut Tx<'_>, row: &Due, now: Timestamp, batch: &mut SweepBatch) ->
         batch.kept += 1;
         return Ok(());
     }
-    if tx.execute("DELETE FROM memberships WHERE digest_id = $1 AND repository_id = $2", key)? > 0 {
+    let gone = "DELETE FROM memberships WHERE digest_id = $1 AND repository_id = $2 RETURNING counted";
+    if let Some(counted) = tx.row(gone, key, |found| found.flag(0))? {
         batch.memberships_removed += 1;
+        if counted {
+            quotas::lost(tx, quotas, row.repository, row.digest)?;
+        }
         take(tx, row.repository, row.digest, now)?;
     }
     condemn(tx, row, batch)

@@ -18,6 +18,7 @@ use crate::lookup::{self, Hold};
 use crate::manifests::{self, Removal};
 use crate::model::{Page, Purge, PurgeOutcome, RepositoryUndelete, Stamp, TrashRow, UndeleteOutcome};
 use crate::outbox;
+use crate::quotas::{self, Change, Quotas};
 use crate::page::page;
 use crate::tags::{self, Place};
 use crate::{Catalog, Result};
@@ -205,23 +206,29 @@ pub(crate) fn blobs_of(tx: &mut Tx<'_>, repository: i64, digest: &Digest) -> Don
 pub(crate) fn pushed_again(tx: &mut Tx<'_>, place: Place<'_>, digest: &Digest, stamp: &Stamp) -> Done<()> {
     match find(tx, place.id, digest)? {
         Some(id) => {
-            join_blobs(tx, place, id, stamp)?;
+            // What was hidden counts again by the push itself.
+            let joined = join_blobs(tx, place, id, stamp)?;
+            Quotas::over(tx, place.name)?.add(tx, Change::more(joined))?;
             forget(tx, id)
         }
         None => Ok(()),
     }
 }
 
-fn join_blobs(tx: &mut Tx<'_>, place: Place<'_>, id: i64, stamp: &Stamp) -> Done<()> {
+/// Answers the bytes of those that were no members any more: they count from now on.
+fn join_blobs(tx: &mut Tx<'_>, place: Place<'_>, id: i64, stamp: &Stamp) -> Done<u64> {
     let sql = "INSERT INTO memberships (repository_id, digest_id, created_at)
                SELECT CAST($1 AS BIGINT), e.child_id, CAST($2 AS BIGINT) FROM trash_edges e
                JOIN blobs b ON b.digest_id = e.child_id AND b.state = 0 WHERE e.trash_id = $3
-               ON CONFLICT (repository_id, digest_id) DO NOTHING";
-    tx.execute(sql, values![place.id, stamp.at, id])?;
+               ON CONFLICT (repository_id, digest_id) DO NOTHING RETURNING digest_id";
+    let mut bytes = 0_u64;
+    for digest in tx.rows(sql, values![place.id, stamp.at, id], |row| row.int(0))? {
+        bytes = bytes.saturating_add(quotas::size_of(tx, digest)?);
+    }
     let sql = "UPDATE memberships SET hidden = 0 WHERE repository_id = $1 AND hidden = 1
                AND digest_id IN (SELECT child_id FROM trash_edges WHERE trash_id = $2)";
     tx.execute(sql, values![place.id, id])?;
-    Ok(())
+    Ok(bytes)
 }
 
 fn forget(tx: &mut Tx<'_>, id: i64) -> Done<()> {
@@ -245,9 +252,9 @@ pub(crate) fn live_again(tx: &mut Tx<'_>, place: Place<'_>, digest: &Digest, sta
 fn revive(tx: &mut Tx<'_>, place: Place<'_>, id: i64, stamp: &Stamp, depth: usize) -> Done<()> {
     let sql = "SELECT e.child_id, d.digest, e.kind FROM trash_edges e JOIN digests d ON d.id = e.child_id WHERE e.trash_id = $1";
     let children = tx.rows(sql, values![id], |row| Ok((row.digest(1)?, row.int(2)?)))?;
-    let sql = "SELECT digest, subject FROM trash WHERE id = $1";
-    let (digest, subject) = tx
-        .row(sql, values![id], |row| Ok((row.digest(0)?, row.opt_digest(1)?)))?
+    let sql = "SELECT digest, subject, size FROM trash WHERE id = $1";
+    let (digest, subject, size) = tx
+        .row(sql, values![id], |row| Ok((row.digest(0)?, row.opt_digest(1)?, row.size(2)?)))?
         .ok_or(Fault::Conflict("the trash was emptied"))?;
     let held: BTreeSet<Digest> = children.iter().map(|(child, _)| *child).chain([digest]).collect();
     lookup::hold_digests(tx, &held, Hold::Share)?;
@@ -266,7 +273,13 @@ fn revive(tx: &mut Tx<'_>, place: Place<'_>, id: i64, stamp: &Stamp, depth: usiz
         let artifact_type = artifact_type.as_deref().unwrap_or_default();
         tx.execute(sql, values![subject, place.id, &keys::encode(&digest), artifact_type, manifest])?;
     }
-    join_blobs(tx, place, id, stamp)?;
+    let mut bytes = size.saturating_add(join_blobs(tx, place, id, stamp)?);
+    for child in self::children(tx, id)? {
+        if quotas::count(tx, place.id, child)? {
+            bytes = bytes.saturating_add(quotas::size_of(tx, child)?);
+        }
+    }
+    Quotas::over(tx, place.name)?.add(tx, Change { manifests: 1, ..Change::more(bytes) })?;
     forget(tx, id)?;
     let payload = json!({ "digest": digest.to_string() });
     outbox::record(tx, outbox::MANIFEST_UNDELETED, Some(place.name), &payload, stamp)?;

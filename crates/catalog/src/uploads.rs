@@ -9,6 +9,7 @@ use crate::keys;
 use crate::leases;
 use crate::model::{Page, Upload};
 use crate::page::page;
+use crate::quotas::{Change, Quotas};
 use crate::{Catalog, Result};
 
 impl Catalog {
@@ -85,8 +86,13 @@ impl Catalog {
     /// Unregisters a session: it was cancelled, or has expired. Answers whether it was there.
     pub async fn delete_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<bool> {
         let (repository, id) = (repository.clone(), *id);
-        let sql = "DELETE FROM uploads WHERE id = $1 AND repository = $2";
-        let work = move |tx: &mut Tx<'_>| Ok(tx.execute(sql, values![&id.as_bytes()[..], &repository])? > 0);
+        let work = move |tx: &mut Tx<'_>| {
+            let Some(reserved) = unregister(tx, &id, &repository)? else { return Ok(false) };
+            if reserved > 0 {
+                Quotas::over(tx, &repository)?.add(tx, Change { reserved: -reserved, ..Change::default() })?;
+            }
+            Ok(true)
+        };
         self.engine().write(Kind::Shrink, work).await
     }
 
@@ -118,6 +124,12 @@ impl Catalog {
 pub(crate) fn totals(tx: &mut Tx<'_>) -> Done<(u64, u64)> {
     let sql = "SELECT COUNT(*), CAST(COALESCE(SUM(durable), 0) AS BIGINT) FROM uploads";
     Ok(tx.row(sql, values![], |row| Ok((row.size(0)?, row.size(1)?)))?.unwrap_or_default())
+}
+
+/// Removes a session's row. Answers what it had reserved, if it was there.
+pub(crate) fn unregister(tx: &mut Tx<'_>, id: &UploadId, repository: &RepositoryName) -> Done<Option<i64>> {
+    let sql = "DELETE FROM uploads WHERE id = $1 AND repository = $2 RETURNING reserved";
+    tx.row(sql, values![&id.as_bytes()[..], repository], |row| row.int(0))
 }
 
 fn read(row: &Row<'_>) -> Done<Upload> {

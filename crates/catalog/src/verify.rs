@@ -14,6 +14,7 @@ use crate::manifests::{self, Removal};
 use crate::model::{AffectedTag, Blob, BlobRow, BlobState, Page, Stamp};
 use crate::outbox;
 use crate::page::page;
+use crate::quotas::{self, Quotas};
 use crate::sweep;
 use crate::tags::Place;
 use crate::trash;
@@ -72,11 +73,11 @@ impl Catalog {
         let work = move |tx: &mut Tx<'_>| {
             let Some((digest, name, state)) = own_blob(tx, &key)? else { return Ok(false) };
             let affects = told(tx, &name)?;
-            tx.execute("DELETE FROM blobs WHERE key = $1", values![&key])?;
             if state == LIVE {
                 take_from_all(tx, digest, &stamp)?;
-                tx.execute("DELETE FROM memberships WHERE digest_id = $1", values![digest])?;
+                lose_members(tx, digest)?;
             }
+            tx.execute("DELETE FROM blobs WHERE key = $1", values![&key])?;
             let payload = json!({ "digest": name.to_string(), "missing": true, "affects": affects });
             outbox::record(tx, outbox::BLOB_QUARANTINED, None, &payload, &stamp)?;
             sweep::forget_digest(tx, digest)?;
@@ -148,6 +149,17 @@ fn own_blob(tx: &mut Tx<'_>, key: &str) -> Done<Option<(i64, Digest, i64)>> {
     }
     lookup::hold_digests(tx, [&seen.1], Hold::Own)?;
     tx.row(sql, values![key], read)
+}
+
+/// No repository has the blob any more.
+fn lose_members(tx: &mut Tx<'_>, digest: i64) -> Done<()> {
+    let quotas = Quotas::all(tx)?;
+    let sql = "DELETE FROM memberships WHERE digest_id = $1 RETURNING repository_id, counted";
+    let members = tx.rows(sql, values![digest], |row| Ok((row.int(0)?, row.flag(1)?)))?;
+    for (repository, _) in members.into_iter().filter(|(_, counted)| *counted) {
+        quotas::lost(tx, &quotas, repository, digest)?;
+    }
+    Ok(())
 }
 
 fn take_from_all(tx: &mut Tx<'_>, digest: i64, stamp: &Stamp) -> Done<()> {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use larder_blobs as blobs;
 use larder_catalog as catalog;
+use larder_catalog::model::OverQuota;
 use larder_oci::{Digest, ErrorCode, ManifestError, RepositoryName, RepositoryPattern, UploadId};
 use serde_json::{Value, json};
 
@@ -88,6 +89,15 @@ pub enum Error {
         /// Bytes of the upload.
         size: u64,
     },
+    /// The blob is larger than this registry takes.
+    #[error("a blob has at most {limit} bytes here")]
+    UploadTooLarge {
+        /// `limits.upload_bytes`.
+        limit: u64,
+    },
+    /// More than the repository may hold, with what open uploads have reserved (behaviour §6).
+    #[error("{0}")]
+    OverQuota(Box<OverQuota>),
     /// The manifest cannot be read.
     #[error("the manifest is invalid: {0}")]
     ManifestInvalid(#[from] ManifestError),
@@ -218,7 +228,7 @@ impl Error {
     /// The code that a client sees.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Denied => ErrorCode::Denied,
+            Self::Denied | Self::OverQuota(_) => ErrorCode::Denied,
             Self::RepositoryUnknown(_) | Self::NotMade(_) | Self::NoTree | Self::NotTakenOver => ErrorCode::NameUnknown,
             Self::ManifestUnknown { .. }
             | Self::NotThen { .. }
@@ -239,7 +249,7 @@ impl Error {
             | Self::PolicyInvalid(_)
             | Self::TooManyPolicies(_)
             | Self::PolicyPaused(_) => ErrorCode::ManifestInvalid,
-            Self::SizeInvalid { .. } => ErrorCode::SizeInvalid,
+            Self::SizeInvalid { .. } | Self::UploadTooLarge { .. } => ErrorCode::SizeInvalid,
             Self::TargetsUnknown(_) => ErrorCode::ManifestBlobUnknown,
             Self::InUse { .. } | Self::ReadOnly => ErrorCode::Unsupported,
             Self::StorageFull | Self::NoRoomToCopy { .. } => ErrorCode::StorageFull,
@@ -285,6 +295,15 @@ impl Error {
                 json!({ "expected": expected.to_string(), "found": found.to_string() })
             }
             Self::AlgorithmNotAnnounced { size } => json!({ "size": size }),
+            Self::UploadTooLarge { limit } => json!({ "limit": limit }),
+            Self::OverQuota(over) => json!({
+                "repositories": over.pattern.as_str(),
+                "counted": over.counted.as_str(),
+                "limit": over.limit,
+                "used": over.used,
+                "reserved": over.reserved,
+                "needed": over.needed,
+            }),
             Self::SizeInvalid { digest, stated, actual } => {
                 json!({ "digest": digest.to_string(), "stated": stated, "actual": actual })
             }

@@ -85,6 +85,7 @@ impl Registry {
             }
             PutManifestOutcome::Missing(missing) => Err(Error::TargetsUnknown(missing)),
             PutManifestOutcome::ConditionFailed(current) => Err(Error::PreconditionFailed { current }),
+            PutManifestOutcome::OverQuota(over) => Err(Error::OverQuota(Box::new(over))),
         }
     }
 

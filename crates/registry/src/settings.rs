@@ -17,6 +17,8 @@ pub struct Settings {
     pub sparse: Sparse,
     /// `storage.reserve`: free space that uploads must leave.
     pub reserve: Reserve,
+    /// `limits.upload_bytes`: the largest blob that is taken, in bytes; nothing is no limit.
+    pub upload_limit: Option<u64>,
     /// Bytes between two checkpoints inside one request.
     pub checkpoint_bytes: u64,
     /// Refuse every write (`serve --read-only`).
@@ -49,6 +51,7 @@ impl Default for Settings {
             uploads_idle: 7 * DAY,
             sparse: Sparse::Warn,
             reserve: Reserve::default(),
+            upload_limit: None,
             checkpoint_bytes: 256 << 20,
             read_only: false,
             create_on_push: CreateOnPush::Always,

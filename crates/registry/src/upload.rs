@@ -5,7 +5,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use larder_blobs::{BlobUpload, Checkpoint};
-use larder_catalog::model::{Blob, CommitBlob, MountSource, Upload};
+use larder_catalog::model::{Blob, CommitBlob, MountSource, Reserved, Upload};
 use larder_oci::{Algorithm, Digest, RepositoryName, UploadId, UploadRange};
 use std::sync::atomic::Ordering;
 use tokio::task::JoinHandle;
@@ -15,6 +15,9 @@ use crate::{Action, Actor, Error, Registry, Result};
 
 /// How many memberships a mount without a source looks at (behaviour §4).
 const MOUNT_CANDIDATES: usize = 100;
+
+/// Bytes that are reserved beyond what has arrived of an upload of unknown length: as many as have, within these bounds.
+const RESERVED_AHEAD: (u64, u64) = (1 << 20, 64 << 20);
 
 /// A request's body as it arrives.
 pub type BodyStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -70,6 +73,12 @@ impl Registry {
         self.may_begin(repository).await?;
         if !self.has_room().await? {
             return Err(Error::StorageFull);
+        }
+        // So that a push that cannot be taken ends before its bytes come.
+        if self.inner.catalog.is_under_quota(repository).await?
+            && let Some(over) = self.inner.catalog.full_quota(repository).await?
+        {
+            return Err(Error::OverQuota(Box::new(over)));
         }
         let id = UploadId::from_bytes(*uuid::Uuid::new_v4().as_bytes());
         let now = self.now();
@@ -248,6 +257,14 @@ impl Registry {
         if range.is_some_and(|range| range.start != row.offset) {
             return Err(Error::RangeMismatch { id: row.id, offset: row.offset });
         }
+        let announced = row.offset.saturating_add(declared.unwrap_or(0));
+        let room = match self.make_room(&row, announced, declared.is_none()).await {
+            Err(error @ (Error::OverQuota(_) | Error::UploadTooLarge { .. })) => {
+                self.give_up(&row).await?;
+                return Err(error);
+            }
+            room => room?,
+        };
         let from = Checkpoint { offset: row.offset, algorithm: row.algorithm, hash_state: row.hash_state.clone() };
         let upload = match self.inner.store.open_upload(&row.id, from).await {
             Ok(upload) => upload,
@@ -258,7 +275,7 @@ impl Registry {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Writing { durable: row.offset, row, upload: Some(upload), running: None, claim, whole: false })
+        Ok(Writing { durable: row.offset, row, upload: Some(upload), running: None, claim, whole: false, room })
     }
 
     /// Streams the body in, in the caller's own task: to hand each piece to another one costs more than to hash it. A caller who is dropped
@@ -284,6 +301,7 @@ impl Registry {
             let Some(chunk) = chunk else { break };
             let chunk = chunk.map_err(|_| Error::BodyInterrupted { id, offset: writing.durable })?;
             writing.claim.received(chunk.len() as u64);
+            self.stay_within(writing, chunk.len() as u64).await?;
             self.write(writing, chunk).await?;
             if writing.offset() >= next_checkpoint && writing.is_idle() {
                 next_checkpoint = writing.offset() + self.inner.settings.checkpoint_bytes;
@@ -295,6 +313,44 @@ impl Registry {
                 Err(Error::LengthMismatch { id, offset: writing.durable })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// How far the upload may go without asking again: at least to `end`, which is reserved where there is a quota (behaviour §6).
+    async fn make_room(&self, row: &Upload, end: u64, goes_on: bool) -> Result<u64> {
+        let limit = self.inner.settings.upload_limit.unwrap_or(u64::MAX);
+        if end > limit {
+            return Err(Error::UploadTooLarge { limit });
+        }
+        if !self.inner.catalog.is_under_quota(&row.repository).await? {
+            return Ok(limit);
+        }
+        let ahead = if goes_on { end.clamp(RESERVED_AHEAD.0, RESERVED_AHEAD.1) } else { 0 };
+        match self.inner.catalog.reserve(&row.id, &row.repository, end, end.saturating_add(ahead)).await? {
+            Reserved::NoQuota => Ok(limit),
+            Reserved::Bytes(bytes) => Ok(bytes.min(limit)),
+            Reserved::Over(over) => Err(Error::OverQuota(Box::new(over))),
+            Reserved::Gone => Err(Error::UploadUnknown(row.id)),
+        }
+    }
+
+    /// Makes room for what arrived. Where there is none, the session goes: nothing that follows could help it.
+    async fn stay_within(&self, writing: &mut Writing, arrived: u64) -> Result<()> {
+        let end = writing.offset().saturating_add(arrived);
+        if end <= writing.room {
+            return Ok(());
+        }
+        match self.make_room(&writing.row, end, true).await {
+            Ok(room) => {
+                writing.room = room;
+                Ok(())
+            }
+            Err(error) => {
+                self.join_checkpoint(writing).await?;
+                writing.upload = None;
+                self.give_up(&writing.row).await?;
+                Err(error)
+            }
         }
     }
 
@@ -411,6 +467,8 @@ struct Writing {
     claim: Claim,
     /// Whether this is a closing request with all of the blob in its body.
     whole: bool,
+    /// How far it may go before room has to be made.
+    room: u64,
 }
 
 /// What a request writes to while its bytes come. Dropped with it, it settles the session in a task of its own.

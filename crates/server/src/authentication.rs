@@ -7,17 +7,22 @@ use std::time::Duration;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
 use larder_access::{self as access, Access, Caller, CallerKind, Denial, Origin, Presented};
 use larder_oci::{Action, RepositoryName};
 use larder_registry::{Actor, Judge, Rights, Verdict, Visible};
 
 use crate::ClientCertificate;
 use crate::challenge::{self, Flaw, Need};
+use crate::cookies;
+use crate::limits::TooMuch;
 use crate::open_state::{self, Refused};
 use crate::service::{App, Knock};
 use crate::site::Site;
+
+/// The token of a session, beside a change that is made with it.
+const X_CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
 
 /// Somebody who was let in, with what he may.
 #[derive(Clone, Debug)]
@@ -45,6 +50,8 @@ pub(crate) enum Unadmitted {
     Unauthorized(Box<Unauthorized>),
     /// Too many wrong attempts.
     Throttled(Duration),
+    /// More than somebody may.
+    TooMuch(TooMuch),
     /// The credential cannot be checked now.
     Unavailable,
 }
@@ -64,9 +71,39 @@ impl From<Refused> for Unadmitted {
     }
 }
 
+impl From<TooMuch> for Unadmitted {
+    fn from(too_much: TooMuch) -> Self {
+        Self::TooMuch(too_much)
+    }
+}
+
 impl App {
     /// Lets a request in that needs this much, or says why not. A token that has merely expired is let in too: see [`Visitor::is_expired`].
     pub async fn admit(&self, asked: Knock<'_>, need: &Need) -> Result<Visitor, Unadmitted> {
+        self.admit_with(asked, need, presented(asked)).await
+    }
+
+    /// The same where a browser's session counts too: never under `/v2/`, where a page could have bytes pushed and pulled with it.
+    pub async fn admit_browser(&self, asked: Knock<'_>, need: &Need) -> Result<Visitor, Unadmitted> {
+        let presented = match (presented(asked), &self.access) {
+            (Presented::Nothing, Some(access)) if !asked.peer.is_operator() => {
+                let site = Site::of(asked.head, &asked.peer, &self.config)?;
+                self.session_of(asked, access, &site)?.map_or(Presented::Nothing, Presented::Session)
+            }
+            (presented, _) => presented,
+        };
+        self.admit_with(asked, need, presented).await
+    }
+
+    /// What the browser keeps of its session. A change has to carry the session's token beside it.
+    fn session_of(&self, asked: Knock<'_>, access: &Access, site: &Site) -> Result<Option<String>, Refused> {
+        let Some(kept) = cookies::read(&asked.head.headers, cookies::SESSION.of(site)) else { return Ok(None) };
+        let token = asked.head.headers.get(X_CSRF_TOKEN).and_then(|token| token.to_str().ok()).unwrap_or_default();
+        let reads = matches!(asked.head.method, Method::GET | Method::HEAD);
+        if reads || access.is_form_token(&kept, token) { Ok(Some(kept)) } else { Err(Refused::NoFormToken) }
+    }
+
+    async fn admit_with(&self, asked: Knock<'_>, need: &Need, presented: Presented) -> Result<Visitor, Unadmitted> {
         if asked.peer.is_operator() {
             let site = Site::of(asked.head, &asked.peer, &self.config).unwrap_or_default();
             let visitor = Visitor { operator: true, ..Visitor::of(Actor::operator(), site, None) };
@@ -75,9 +112,9 @@ impl App {
         let site = Site::of(asked.head, &asked.peer, &self.config)?;
         open_state::refuse_other_sites(asked.head, &site)?;
         let address = asked.peer.client(&asked.head.headers, &self.config.proxy_trusted);
+        self.limiter.request_from(address)?;
         let visitor = match self.guard().await? {
             Some(guard) => {
-                let presented = presented(asked);
                 if presented == Presented::Nothing {
                     return Err(guard.challenge(&site, need, None));
                 }
@@ -86,6 +123,7 @@ impl App {
             }
             None => Visitor::of(self.config.admission.admit(&asked.peer, asked.head)?, site, address),
         };
+        self.limiter.request_of(visitor.caller.as_deref())?;
         Ok(visitor.in_request(asked.request_id))
     }
 
@@ -97,6 +135,7 @@ impl App {
         let site = Site::of(asked.head, &asked.peer, &self.config)?;
         open_state::refuse_other_sites(asked.head, &site)?;
         let address = asked.peer.client(&asked.head.headers, &self.config.proxy_trusted);
+        self.limiter.request_from(address)?;
         Ok(Visitor::of(Actor::anonymous(Rights::Nothing), site, address).in_request(asked.request_id))
     }
 

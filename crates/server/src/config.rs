@@ -27,6 +27,10 @@ pub struct Config {
     pub hsts: Option<Duration>,
     /// Limits on connections.
     pub limits: Limits,
+    /// What one identity may (`limits.identity_*`).
+    pub of_identity: Allowance,
+    /// What one address may (`limits.address_*`).
+    pub of_address: Allowance,
     /// The version that `/api/v1/version` tells.
     pub version: String,
 }
@@ -44,6 +48,8 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(25),
             hsts: None,
             limits: Limits::default(),
+            of_identity: Allowance::default(),
+            of_address: Allowance::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -78,6 +84,17 @@ impl Default for Limits {
             streams: 250,
         }
     }
+}
+
+/// How much somebody may; nothing is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Requests a second. Those of ten seconds may come at once.
+    pub requests: Option<u64>,
+    /// Requests at a time that send a blob's bytes.
+    pub uploads: Option<u64>,
+    /// Bytes of content a second, sent and taken.
+    pub bytes: Option<u64>,
 }
 
 /// A range of addresses, `10.0.0.0/8` or a single address.

@@ -48,6 +48,8 @@ pub(crate) enum Refused {
     Forwarded,
     /// A page of another site sent it.
     CrossSite,
+    /// A browser's change without the token of its session.
+    NoFormToken,
 }
 
 impl Refused {
@@ -63,6 +65,7 @@ impl Refused {
                 "without an account this registry does not answer through a proxy; add a user, or set access.open"
             }
             Self::CrossSite => "this request was sent by a page of another site",
+            Self::NoFormToken => "a change with a session needs its X-CSRF-Token, which /api/v1/session tells",
         }
     }
 }

@@ -19,11 +19,12 @@ use larder_registry::Registry;
 use tracing::Instrument;
 
 use crate::answer::{self, Response};
+use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::open_state;
 use crate::request_body::Intake;
 use crate::request_log::Record;
-use crate::{Config, Drain, Peer, api, health, token_service, v2, welcome};
+use crate::{Config, Drain, Peer, api, health, pages, token_service, v2, welcome};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -47,6 +48,7 @@ pub(crate) struct App {
     /// The accounts, where this server has any to ask.
     pub access: Option<Access>,
     pub config: Config,
+    pub limiter: Limiter,
     pub metrics: Metrics,
     pub drain: Drain,
     pub health: health::Cached,
@@ -100,6 +102,7 @@ fn serve(registry: Registry, access: Option<Access>, config: Config) -> Service 
     let app = Arc::new(App {
         registry,
         access,
+        limiter: Limiter::new(config.of_identity, config.of_address),
         config,
         metrics: Metrics::new(),
         drain,
@@ -171,6 +174,9 @@ impl App {
         }
         if face == Face::Whole && (path == "/api" || path.starts_with("/api/")) {
             return api::answer(self, asked).await;
+        }
+        if face == Face::Whole && pages::is_at(path) {
+            return pages::answer(self, asked).await;
         }
         let with_metrics = face == Face::MetricsOnly || !self.metrics_stand_apart.load(Ordering::Relaxed);
         let reading = matches!(asked.head.method, Method::GET | Method::HEAD);

@@ -45,6 +45,11 @@ impl Site {
         Some(Self { secure: scheme.eq_ignore_ascii_case("https"), host: Some(host) })
     }
 
+    /// Whether what the client says cannot be read on the way.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
     /// The host and its port, as clients write them before a repository's name.
     pub fn host(&self) -> Option<&Authority> {
         self.host.as_ref()

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::answer::{self, Response};
 use crate::authentication::{self, Visitor};
 use crate::challenge::{self, DENIED};
+use crate::limits::TooMuch;
 use crate::open_state::{self, Refused};
 use crate::query::Query;
 use crate::service::{Answer, App, Asked, Knock};
@@ -95,6 +96,7 @@ fn door<'a>(app: &'a App, asked: Knock<'_>) -> Result<(&'a Access, Site), Refusa
     })?;
     let site = Site::of(asked.head, &asked.peer, &app.config)?;
     open_state::refuse_other_sites(asked.head, &site)?;
+    app.limiter.request_from(origin(app, asked).address)?;
     Ok((access, site))
 }
 
@@ -154,6 +156,7 @@ async fn grant(
     if caller.scope.is_some() || caller.expired {
         return Err(Refusal::wrong());
     }
+    app.limiter.request_of(Some(&caller))?;
     let visitor = Visitor::known(caller, site, None);
     let Some(caller) = visitor.caller.as_deref() else { return Err(Refusal::wrong()) };
     let granted = granted(app, &visitor, &wanted.scopes).await?;
@@ -287,6 +290,13 @@ impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         let status = if refused == Refused::AmbiguousHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
         Self::new(status, "invalid_request", refused.message())
+    }
+}
+
+impl From<TooMuch> for Refusal {
+    fn from(TooMuch { wait, message }: TooMuch) -> Self {
+        let retry_after = Some(seconds(wait));
+        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", message) }
     }
 }
 

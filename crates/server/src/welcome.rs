@@ -1,10 +1,11 @@
 //! What a person sees who opens the registry's address in a browser.
 
 use http::StatusCode;
-use http::header::{CONTENT_SECURITY_POLICY, HOST, HeaderValue};
+use http::header::HOST;
 use http::request::Parts;
 
 use crate::answer::{self, Response};
+use crate::html;
 
 /// A page that says what this is and how to push.
 pub(crate) fn page(head: &Parts) -> Response {
@@ -14,14 +15,14 @@ pub(crate) fn page(head: &Parts) -> Response {
     let plain = |host: &String| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
     let host = host.filter(plain).unwrap_or_else(|| "localhost:5000".to_owned());
     let text = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Larder</title></head>\n<body>\n\
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Larder</title>\
+         <link rel=\"stylesheet\" href=\"/style.css\"></head>\n<body>\n\
          <h1>Larder</h1>\n<p>A container registry for machine-learning teams. To push an image:</p>\n\
          <pre>docker tag ml-model:1.0 {host}/ml-model:1.0\ndocker push {host}/ml-model:1.0</pre>\n\
          <p>The registry answers at <a href=\"/v2/\">/v2/</a>, its administration at <code>/api/v1</code>, described in \
-         <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p>\n</body>\n</html>\n"
+         <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p>\n<p><a href=\"/account\">Your account</a></p>\n</body>\n</html>\n"
     );
     let mut response = answer::bytes(StatusCode::OK, "text/html; charset=utf-8", text);
-    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    html::protect(&mut response);
     response
 }

@@ -6,7 +6,9 @@
 mod explain;
 mod grants;
 mod groups;
+mod quotas;
 mod robots;
+mod sessions;
 mod tokens;
 mod trusts;
 mod users;

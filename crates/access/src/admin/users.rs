@@ -78,6 +78,9 @@ pub struct UserSettings {
     pub email: Option<Option<String>>,
 }
 
+/// What is said of an invitation that does not hold.
+const ENDED: &str = "the invitation has ended, or was used";
+
 impl Access {
     /// Makes a user. Administrators, or the data folder's owner; the first user of all is an administrator and ends the open state.
     ///
@@ -193,13 +196,25 @@ impl Access {
         if made { Ok(secret) } else { Err(absent("user", name)) }
     }
 
+    /// Whom an invitation is for.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::NotAllowed`] for a secret that was never made, was used or has ended.
+    pub async fn invited(&self, secret: &str) -> Answer<String> {
+        let ended = || Problem::NotAllowed(ENDED);
+        let hash = PlainToken::parse(secret).ok_or_else(ended)?.hash();
+        let invitation = self.inner.catalog.invitation(&hash, self.inner.now()).await?;
+        Ok(invitation.ok_or_else(ended)?.user)
+    }
+
     /// Sets the password of whom the secret was made for, and ends it.
     ///
     /// # Errors
     ///
     /// [`Problem::NotAllowed`] for a secret that was never made, was used or has ended; [`Problem::Invalid`] for the password.
     pub async fn accept_invitation(&self, secret: &str, password: &str, origin: Origin) -> Answer<Account> {
-        let ended = || Problem::NotAllowed("the invitation has ended, or was used");
+        let ended = || Problem::NotAllowed(ENDED);
         let hash = PlainToken::parse(secret).ok_or_else(ended)?.hash();
         let now = self.inner.now();
         let invitation = self.inner.catalog.invitation(&hash, now).await?.ok_or_else(ended)?;

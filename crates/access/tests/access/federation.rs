@@ -105,7 +105,7 @@ async fn no_signature_is_no_token() {
 
 // J1: the public key of an RSA or EC issuer as the secret of an HMAC.
 #[tokio::test]
-async fn a_public_key_is_no_secret() {
+async fn cve_2026_25537_a_public_key_is_no_secret() {
     for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
         let (world, issuer, key) = world(algorithm).await;
         let public = key.public();
@@ -135,7 +135,7 @@ async fn a_symmetric_key_in_the_set_is_not_used() {
 
 // J2, J3: a key that the token brings along, or says where to fetch. Nothing is fetched.
 #[tokio::test]
-async fn a_key_in_the_token_counts_for_nothing() {
+async fn cve_2025_24976_a_key_in_the_token_counts_for_nothing() {
     let (world, issuer, key) = world(Algorithm::RS256).await;
     let attacker = Key::new(Algorithm::RS256);
     let jwk = serde_json::from_value(attacker.public()).unwrap();

@@ -1,5 +1,7 @@
 //! `larder login`, `logout`, `whoami`: one login for this program, docker and podman.
 
+use std::time::Duration;
+
 use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
@@ -19,7 +21,7 @@ use super::listing::{self, Field, encoded, on, seconds, text, time};
 /// The name by which docker and podman ask for this program as a helper.
 pub const HELPER: &str = "larder";
 /// What to write where there is no terminal.
-const FROM_STDIN: &str = "Write --username NAME --password-stdin, or --oidc in CI.";
+const FROM_STDIN: &str = "Write --username NAME --password-stdin, --device, or --oidc in CI.";
 /// Everything: a login is limited by its user's rights alone.
 const ALL: [&str; 5] = ["pull", "push", "delete", "tag-move", "admin"];
 
@@ -37,6 +39,9 @@ pub struct LoginArgs {
     /// Log in with the identity token of a job in CI: that of GitHub Actions, or `LARDER_ID_TOKEN`
     #[arg(long, conflicts_with_all = ["username", "password_stdin"])]
     pub oidc: bool,
+    /// Log in at the server's identity provider: in any browser, with a code that is shown here
+    #[arg(long, conflicts_with_all = ["username", "password_stdin", "oidc"])]
+    pub device: bool,
     /// The trust to log in under; without it, the first that takes the token
     #[arg(long, value_name = "NAME", requires = "oidc")]
     pub trust: Option<String>,
@@ -78,8 +83,13 @@ struct LoggedIn {
 pub async fn login(args: LoginArgs, context: &Context) -> Result {
     let base = address(args.host.as_deref(), context)?;
     let host = host_of(&base).to_owned();
-    let who =
-        if args.oidc { by_identity_token(&base, &args).await? } else { by_password(&base, &args, context).await? };
+    let who = if args.oidc {
+        by_identity_token(&base, &args).await?
+    } else if args.device {
+        by_device_code(&base, &args, context).await?
+    } else {
+        by_password(&base, &args, context).await?
+    };
     let mut logins = Logins::load()?;
     let login =
         Login { url: base, user: who.user.clone(), secret: who.secret.clone(), token: who.token, handed_out: None };
@@ -135,8 +145,7 @@ async fn by_password(base: &str, args: &LoginArgs, context: &Context) -> Result<
         return Ok(LoggedIn { user, secret, token: Some(id.to_owned()), identity });
     }
     // A token in the password's place can be taken back alone, and ends by itself.
-    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let asked = json!({ "name": format!("login on {machine}"), "actions": ALL, "expires_in": args.ttl });
+    let asked = json!({ "name": token_name(), "actions": ALL, "expires_in": args.ttl });
     match api.send::<Value>(Method::POST, "/api/v1/tokens", &asked).await {
         Ok(made) => {
             let token = Some(text(&made["id"]));
@@ -145,6 +154,40 @@ async fn by_password(base: &str, args: &LoginArgs, context: &Context) -> Result<
         Err(failure) => {
             context.note(format_args!("No token is made for this login ({failure}); the password itself is kept."));
             Ok(LoggedIn { user, secret, token: None, identity })
+        }
+    }
+}
+
+/// What the token of a login on this machine is called.
+fn token_name() -> String {
+    format!("login on {}", rustix::system::uname().nodename().to_string_lossy())
+}
+
+async fn by_device_code(base: &str, args: &LoginArgs, context: &Context) -> Result<LoggedIn> {
+    let api = ApiClient::tcp_as(base, ApiCredential::Nobody)?;
+    let begun: Value = api.send(Method::POST, "/api/v1/oidc/device", &json!({})).await?;
+    let place = begun["verification_uri_complete"].as_str().unwrap_or_default();
+    let place = if place.is_empty() { text(&begun["verification_uri"]) } else { place.to_owned() };
+    context.note(format_args!("Open {place} in a browser and enter the code {}", text(&begun["user_code"])));
+    let asked = json!({ "handle": begun["handle"], "name": token_name(), "expires_in": args.ttl });
+    let mut interval = Duration::from_secs(begun["interval"].as_u64().unwrap_or(5).clamp(1, 60));
+    loop {
+        tokio::time::sleep(interval).await;
+        let answer: Value = api.send(Method::POST, "/api/v1/oidc/device/token", &asked).await?;
+        match answer["state"].as_str() {
+            Some("pending") => {}
+            Some("slow-down") => interval += Duration::from_secs(5),
+            Some("done") => {
+                let identity = text(&answer["identity"]);
+                let user = identity.strip_prefix("user:").unwrap_or("oidc").to_owned();
+                return Ok(LoggedIn {
+                    user,
+                    secret: text(&answer["token"]),
+                    token: Some(text(&answer["id"])),
+                    identity,
+                });
+            }
+            _ => return Err(Failure::failed("the server's answer is none about a login: is it a Larder?")),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod policy;
 pub mod pull;
 pub mod purge;
 pub mod push;
+pub mod quota;
 mod reference_arg;
 mod registry_args;
 pub mod repo;
@@ -96,6 +97,9 @@ pub enum Command {
     /// Say who may do what where
     #[command(subcommand)]
     Grant(grant::GrantCommand),
+    /// Say how much repositories may hold
+    #[command(subcommand)]
+    Quota(quota::QuotaCommand),
     /// Say whose identity tokens are taken, so that CI needs no secret
     #[command(subcommand)]
     Trust(trust::TrustCommand),
@@ -152,6 +156,7 @@ impl Command {
             Self::Robot(command) => Some(command.data()),
             Self::Token(command) => Some(command.data()),
             Self::Grant(command) => Some(command.data()),
+            Self::Quota(command) => Some(command.data()),
             Self::Trust(command) => Some(command.data()),
             Self::Webhook(command) => Some(command.data()),
             Self::Audit(args) => Some(&args.data),
@@ -188,6 +193,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Robot(command) => robot::run(command, context).await,
         Command::Token(command) => token::run(command, context).await,
         Command::Grant(command) => grant::run(command, context).await,
+        Command::Quota(command) => quota::run(command, context).await,
         Command::Trust(command) => trust::run(command, context).await,
         Command::Webhook(command) => webhook::run(command, context).await,
         Command::Audit(args) => audit::run(args, context).await,

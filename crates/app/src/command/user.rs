@@ -251,6 +251,9 @@ async fn add_on(api: &ApiClient, args: AddArgs, context: &Context) -> Result {
             "Pass this on to {0}, who sets a password with it, once and within three days:\n  larder user accept INVITATION --server URL",
             args.name
         ));
+        if let Some(link) = user["link"].as_str() {
+            context.note(format_args!("or in a browser:\n  {link}"));
+        }
     }
     if first {
         context.note(format_args!(
@@ -334,7 +337,13 @@ async fn passwd(args: PasswdArgs, context: &Context) -> Result {
         let name = named.clone().or_else(|| own.clone()).ok_or_else(|| Failure::usage("whose password is not said"))?;
         if invite {
             let made: Value = api.send(Method::POST, &format!("{}/invitation", path(&name)), &json!({})).await?;
-            return context.emit(&made, |out| writeln!(out, "{}", text(&made["invitation"])));
+            context.emit(&made, |out| writeln!(out, "{}", text(&made["invitation"])))?;
+            if let Some(link) = made["link"].as_str() {
+                context.note(format_args!(
+                    "A password is set with it by `larder user accept`, or in a browser:\n  {link}"
+                ));
+            }
+            return Ok(());
         }
         let current = match own == Some(name.clone()) {
             true if from_stdin => Some(prompt::from_stdin()?),

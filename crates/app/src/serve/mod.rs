@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::Args;
 use larder_access::Access;
-use larder_server::{Admission, Config, Drain, Limits, Server};
+use larder_server::{Admission, Allowance, Config, Drain, Limits, Server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accounts;
@@ -247,6 +247,12 @@ impl Signals {
     }
 }
 
+/// What one identity, or one address, may.
+fn allowance(configuration: &Configuration, whose: &str) -> Allowance {
+    let limit = |what: &str| Some(configuration.number(&format!("limits.{whose}_{what}"))).filter(|limit| *limit > 0);
+    Allowance { requests: limit("requests"), uploads: limit("uploads"), bytes: limit("bytes") }
+}
+
 /// The HTTP server's settings.
 pub fn server_config(configuration: &Configuration) -> Result<Config> {
     let number = |path: &str| usize::try_from(configuration.number(path)).unwrap_or(usize::MAX);
@@ -276,6 +282,8 @@ pub fn server_config(configuration: &Configuration) -> Result<Config> {
             header_bytes: number("limits.header_bytes"),
             streams: u32::try_from(configuration.number("limits.streams")).unwrap_or(u32::MAX),
         },
+        of_identity: allowance(configuration, "identity"),
+        of_address: allowance(configuration, "address"),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }

@@ -377,3 +377,55 @@ async fn a_password_file_is_taken_as_registry_2_takes_it() {
     assert_eq!(status(&format!("{base}/v2/"), Some(("alice", "secret"))).await, 200, "alice can still log in");
     assert_ne!(status(&format!("{base}/v2/team/x/tags/list"), Some(("alice", "secret"))).await, 200);
 }
+
+#[tokio::test]
+async fn quotas_are_set_listed_and_removed() {
+    let place = Place::new();
+    let served = place.serve();
+    done(&place.log_in(&served, "alice", "correct horse"));
+    let set = done(&place.run(&["quota", "set", "team/**", "--bytes", "1KiB", "--manifests", "2"], ""));
+    assert!(set.contains("1.0 KiB") && set.contains("team/**"), "{set}");
+    let list = done(&place.run(&["quota", "ls", "--output", "json"], ""));
+    let list: Value = serde_json::from_str(&list).expect("it is JSON");
+    assert_eq!(
+        (&list[0]["bytes"], &list[0]["manifests"], &list[0]["used_bytes"]),
+        (&json!(1024), &json!(2), &json!(0))
+    );
+    // With the server running and by its data folder: one and the same.
+    assert!(done(&place.run(&["quota", "ls", "--data", &place.data], "")).contains("team/**"));
+    let digest = crate::larder::sha256(&[7; 2000]);
+    let client = reqwest::Client::new();
+    let pushed = client.post(format!("{}/v2/team/a/blobs/uploads/?digest={digest}", served.url())).body(vec![7; 2000]);
+    let pushed = pushed.basic_auth("alice", Some("correct horse")).send().await.expect("it is answered");
+    assert_eq!(pushed.status(), 403);
+    let said = pushed.text().await.expect("a body");
+    assert!(said.contains("over the quota of team/**: 0 of 1024 bytes are used, and this needs 2000"), "{said}");
+    let nothing = place.run(&["quota", "set", "team/**"], "");
+    assert_eq!(code(&nothing), 2, "{}", stderr(&nothing));
+    let preview = place.run(&["quota", "rm", "team/**", "--dry-run"], "");
+    assert_eq!(code(&preview), 0, "{}", stderr(&preview));
+    done(&place.run(&["quota", "rm", "team/**", "--yes"], ""));
+    assert_eq!(code(&place.run(&["quota", "rm", "team/**", "--yes"], "")), 3);
+}
+
+#[tokio::test]
+async fn limits_are_what_the_configuration_says() {
+    let (_parent, data) = folders();
+    let settings = [
+        ("LARDER_LIMITS__ADDRESS_REQUESTS", "1"),
+        ("LARDER_LIMITS__UPLOAD_BYTES", "1KiB"),
+        ("LARDER_LIMITS__ADDRESS_UPLOADS", "5"),
+        ("LARDER_LIMITS__ADDRESS_BYTES", "10MiB"),
+    ];
+    let served = Served::start_with(&data, &[], &settings);
+    let client = reqwest::Client::new();
+    let digest = crate::larder::sha256(&[7; 2000]);
+    let pushed = client.post(format!("{}/v2/a/blobs/uploads/?digest={digest}", served.url())).body(vec![7; 2000]);
+    assert_eq!(pushed.send().await.expect("it is answered").status(), 413);
+    let mut last = 200;
+    for _ in 0..12 {
+        last = status(&format!("{}/v2/", served.url()), None).await;
+    }
+    assert_eq!(last, 429);
+    assert_eq!(status(&format!("{}/healthz", served.url()), None).await, 200);
+}

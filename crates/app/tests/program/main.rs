@@ -3,10 +3,12 @@
 mod accounts;
 mod commands;
 mod configuration;
+mod device_login;
 mod imports;
 mod larder;
 mod limits;
 mod policies;
+mod secrets;
 mod serving;
 mod stopping;
 mod telemetry;

@@ -81,6 +81,11 @@ enum Turn {
     Repository,
 }
 
+/// Waits for the turn of a change that another module makes.
+pub(crate) fn take_turn_of_changes(tx: &mut Tx<'_>) -> Done<()> {
+    take_turn(tx, Turn::Change)
+}
+
 /// Waits for this unit's turn, which ends with it. SQLite has one writer.
 fn take_turn(tx: &mut Tx<'_>, turn: Turn) -> Done<()> {
     let Tx::Postgres(session) = tx else { return Ok(()) };

@@ -25,6 +25,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 5, name: "versions", text: include_str!("../../migrations/sqlite/0005_versions.sql") },
     Migration { version: 6, name: "policies", text: include_str!("../../migrations/sqlite/0006_policies.sql") },
     Migration { version: 7, name: "webhooks", text: include_str!("../../migrations/sqlite/0007_webhooks.sql") },
+    Migration { version: 8, name: "limits", text: include_str!("../../migrations/sqlite/0008_limits.sql") },
 ];
 
 /// PostgreSQL's steps.
@@ -36,6 +37,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 5, name: "versions", text: include_str!("../../migrations/postgres/0005_versions.sql") },
     Migration { version: 6, name: "policies", text: include_str!("../../migrations/postgres/0006_policies.sql") },
     Migration { version: 7, name: "webhooks", text: include_str!("../../migrations/postgres/0007_webhooks.sql") },
+    Migration { version: 8, name: "limits", text: include_str!("../../migrations/postgres/0008_limits.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

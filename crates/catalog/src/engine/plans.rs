@@ -9,16 +9,16 @@ use larder_oci::Actions;
 use crate::Catalog;
 use crate::engine::{Kind, Tx};
 use crate::fixture::{
-    Fixture, at, blob, child, layer, manifest, name, new_delivery, pattern, stamp, stamp_of, tag, token, trust, upload,
-    visible, webhook,
+    Fixture, at, blob, child, layer, manifest, name, new_delivery, pattern, session, stamp, stamp_of, tag, token, trust,
+    upload, visible, webhook,
 };
 use crate::model::access::{
     AuditEntry, AuditFilter, Effect, GrantFilter, Group, Invitation, NewGrant, NewRobot, NewUser, Outcome,
-    RepositoryChange, RobotChange, Session, Subject, TokenKind, UserChange,
+    RepositoryChange, RobotChange, Subject, TokenKind, UserChange,
 };
 use crate::model::policy::{ExpiringImage, ImagePart};
 use crate::model::webhooks::{DeliveryState, Settlement};
-use crate::model::{MountSource, NewJob, Purge, RepositoryFilter, RollbackTo, TagListing, TagOrder};
+use crate::model::{MountSource, NewJob, NewQuota, Purge, RepositoryFilter, RollbackTo, TagListing, TagOrder};
 
 static SEEN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
@@ -56,6 +56,7 @@ const WHOLE: &[&str] = &[
     "FROM schema_migrations",
     // The whole of an index that holds nothing else.
     "COUNT(*) FROM manifests WHERE incomplete = 1",
+    "FROM uploads WHERE reserved > 0",
 ];
 
 /// Walks in the order of an index that a LIMIT ends.
@@ -156,6 +157,7 @@ async fn exercise(f: &Fixture) {
     credentials(f).await;
     audit(f).await;
     webhooks(f).await;
+    quotas(f).await;
 }
 
 async fn trash(f: &Fixture) {
@@ -222,6 +224,27 @@ async fn policies(f: &Fixture) {
     f.policy_runs(&a, None, 9).await.expect("answered");
     f.prune_policy_runs(at(9)).await.expect("answered");
     f.remove_policy(&pattern("a*"), stamp(1)).await.expect("answered");
+}
+
+async fn quotas(f: &Fixture) {
+    let quota = NewQuota { pattern: pattern("a"), bytes: Some(1 << 20), manifests: Some(9) };
+    let (a, made) = (name("a"), f.set_quota(quota.clone(), stamp(1)).await.expect("answered").expect("there is room"));
+    f.set_quota(quota, stamp(1)).await.expect("answered");
+    f.is_under_quota(&a).await.expect("answered");
+    f.full_quota(&a).await.expect("answered");
+    let session = upload("a", "alice");
+    f.create_upload(session.clone()).await.expect("answered");
+    f.reserve(&session.id, &a, 10, 20).await.expect("answered");
+    f.delete_upload(&a, &session.id).await.expect("answered");
+    f.push_blob("a", &blob(77), 9).await;
+    f.push_blob("z", &blob(78), 9).await;
+    let source = MountSource::Repository(name("z"));
+    f.mount(&a, &blob(78).digest, &source, at(10), stamp(1)).await.expect("answered");
+    f.sweep_all(90).await;
+    f.quota(made.id).await.expect("answered");
+    f.quotas(None, 9).await.expect("answered");
+    f.remove_repository(&a, stamp(3), at(30), None).await.expect("answered");
+    f.remove_quota(made.id, stamp(1)).await.expect("answered");
 }
 
 async fn access(f: &Fixture) {
@@ -303,11 +326,11 @@ async fn credentials(f: &Fixture) {
     f.add_invitation(&[1; 32], invitation, stamp(1)).await.expect("answered");
     f.invitation(&[1; 32], at(1)).await.expect("answered");
     f.accept_invitation(&[1; 32], "hash", stamp(1)).await.expect("answered");
-    let (identity, credential) = ("user:alice".to_owned(), "password".to_owned());
-    let session = Session { identity, credential, created: at(1), expires: at(9) };
-    f.create_session(&[1; 32], session).await.expect("answered");
+    f.create_session(&[1; 32], session("s", 9), stamp(1)).await.expect("answered");
     f.session(&[1; 32], at(1)).await.expect("answered");
-    f.remove_session(&[1; 32]).await.expect("answered");
+    f.session_of_id("s").await.expect("answered");
+    f.sessions("user:alice", at(1), None, 9).await.expect("answered");
+    f.remove_session("s", stamp(1)).await.expect("answered");
     f.prune_ended(at(99)).await.expect("answered");
 }
 

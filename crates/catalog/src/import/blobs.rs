@@ -9,6 +9,7 @@ use crate::engine::{Done, Kind, Row, Tx, Value, values};
 use crate::keys::{self, DigestKey};
 use crate::lookup::{self, Hold};
 use crate::model::Stamp;
+use crate::quotas::{self, Change, Quotas};
 use crate::{Catalog, Result};
 
 impl Catalog {
@@ -74,8 +75,10 @@ fn known(tx: &mut Tx<'_>, repository: i64, digest: &Digest) -> Done<KnownDigest>
 }
 
 fn import(tx: &mut Tx<'_>, name: &RepositoryName, blobs: &[ImportBlob], stamp: &Stamp) -> Done<Vec<ImportedBlob>> {
+    let quotas = Quotas::over(tx, name)?;
     let (repository, made) = lookup::ensure_repository(tx, name, stamp)?;
     hold(tx, blobs)?;
+    let mut more = 0;
     let mut imported = Vec::with_capacity(blobs.len());
     for blob in blobs {
         let digest = lookup::ensure_digest(tx, &blob.digest, Hold::Own)?;
@@ -94,8 +97,13 @@ fn import(tx: &mut Tx<'_>, name: &RepositoryName, blobs: &[ImportBlob], stamp: &
                 continue;
             }
         };
-        imported.push(ImportedBlob::Member { new: add_member(tx, repository, digest, stamp)?, made, key });
+        let added = add_member(tx, repository, digest, stamp)?;
+        if added.counts && !quotas.is_empty() {
+            more += quotas::size_of(tx, digest)?;
+        }
+        imported.push(ImportedBlob::Member { new: added.is_new, made, key });
     }
+    quotas.add(tx, Change::more(more))?;
     if made {
         access::repository_made(tx, repository, name, stamp)?;
     }

@@ -404,10 +404,18 @@ pub struct Invitation {
 /// A login to the pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
+    /// Its id, which may be shown.
+    pub id: String,
     /// Who.
     pub identity: String,
-    /// What it was begun with.
+    /// What it was begun with: `password`, `htpasswd`, `ldap`, `oidc`.
     pub credential: String,
+    /// The state of the account that the credential was checked against: when that changes, the session has ended.
+    pub revision: i64,
+    /// From where it was begun.
+    pub address: Option<String>,
+    /// With which program.
+    pub agent: String,
     /// When.
     pub created: Timestamp,
     /// When it ends.

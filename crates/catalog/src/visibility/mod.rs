@@ -22,6 +22,12 @@ const STEP: usize = 500;
 /// Ranges that PostgreSQL is asked for at once: at first few, for each may fill the page; and more while they turn out to hold little.
 const RANGES: (usize, usize) = (16, 1_024);
 
+/// Two bounds of names, the first of which belongs to them, between which everything lies that a pattern matches.
+pub(crate) fn span(pattern: &RepositoryPattern) -> (String, String) {
+    let range = Range::exactly(pattern).unwrap_or_else(|| Range::beginning(pattern.literal_prefix()));
+    (range.start, range.end)
+}
+
 /// One more than `limit` names of repositories after `after`, in order.
 pub(crate) fn names(
     tx: &mut Tx<'_>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use larder_catalog::Catalog;
-use larder_catalog::model::access::{Condition as TrustCondition, NewToken, TokenKind, Trust};
+use larder_catalog::model::access::{Condition as TrustCondition, NewToken, Session, TokenKind, Trust};
 use larder_catalog::model::webhooks::{NewDelivery, Webhook};
 use larder_catalog::model::{
     Blob, CommitBlob, Condition, NewEdge, Options, Origin, PutManifest, PutManifestOutcome, RepositoryFilter, Sparse,
@@ -162,6 +162,20 @@ pub fn token(number: usize, kind: TokenKind) -> NewToken {
         patterns: vec![pattern("team/**"), pattern("*/x")],
         parent: (kind == TokenKind::Refresh).then(|| "t0".to_owned()),
         expires: (kind == TokenKind::Refresh).then(|| at(90)),
+    }
+}
+
+/// A session of alice that ends at this minute.
+pub fn session(id: &str, minute: i64) -> Session {
+    Session {
+        id: id.to_owned(),
+        identity: "user:alice".to_owned(),
+        credential: "password".to_owned(),
+        revision: 7,
+        address: Some("192.0.2.1".to_owned()),
+        agent: "a browser".to_owned(),
+        created: at(1),
+        expires: at(minute),
     }
 }
 

@@ -12,6 +12,7 @@ mod model;
 mod outbox;
 mod pages;
 mod policies;
+mod quotas;
 mod races;
 mod repositories;
 mod sweep;

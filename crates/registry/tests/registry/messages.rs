@@ -1,5 +1,6 @@
 //! What errors say to strangers.
 
+use larder_catalog::model::{Counted, OverQuota};
 use larder_oci::{Digest, ErrorCode, RepositoryName};
 use larder_registry::Error;
 
@@ -60,6 +61,8 @@ fn place(error: &Error) -> usize {
         Error::NoPolicy(_) => 38,
         Error::TooManyPolicies(_) => 39,
         Error::PolicyPaused(_) => 40,
+        Error::UploadTooLarge { .. } => 41,
+        Error::OverQuota(_) => 42,
     }
 }
 
@@ -67,6 +70,14 @@ fn all() -> Vec<Error> {
     let (repository, id, digest): (RepositoryName, _, Digest) = (name("team/model"), nowhere(), sha256(b"x"));
     let policy = larder_registry::policy::Policy::read("{").expect_err("no policy");
     let invalid = larder_oci::ParsedManifest::parse(b"{", None).expect_err("no manifest");
+    let over = OverQuota {
+        pattern: "team/**".parse().expect("a pattern"),
+        counted: Counted::Bytes,
+        limit: 3,
+        used: 2,
+        reserved: 1,
+        needed: 1,
+    };
     vec![
         Error::Denied,
         Error::RepositoryUnknown(repository.clone()),
@@ -105,6 +116,8 @@ fn all() -> Vec<Error> {
         Error::GoneForGood(digest),
         Error::NameInUse("team/model:prod".to_owned()),
         Error::NotDeleted("team/model:prod".to_owned()),
+        Error::UploadTooLarge { limit: 1 },
+        Error::OverQuota(Box::new(over)),
         Error::StrangeStore(tell_tale()),
         Error::TooMuchWrong { bad: 101, looked_at: 1_000 },
         Error::Store(larder_blobs::Error::Absent(tell_tale())),
@@ -126,7 +139,7 @@ fn all() -> Vec<Error> {
 #[test]
 fn no_error_names_a_path_a_secret_or_another_tenant() {
     let errors = all();
-    for place_in_table in 0..=35 {
+    for place_in_table in 0..=42 {
         assert!(errors.iter().any(|error| place(error) == place_in_table), "variant {place_in_table} is not tried");
     }
     for error in &errors {

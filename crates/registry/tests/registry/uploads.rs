@@ -206,3 +206,19 @@ fn any_script_of_requests_ends_as_the_model_says() {
     });
     outcome.expect("the model and the registry agree");
 }
+
+/// `limits.upload_bytes`: counted over all requests of a session, and nothing of it is kept.
+#[tokio::test]
+async fn an_upload_beyond_the_limit_is_given_up() {
+    let driver = Driver::with(Settings { upload_limit: Some(10), ..testing::settings() }).await;
+    let (registry, team) = (&driver.registry, name("team"));
+    let id = registry.start_upload(&driver.actor, &team, None).await.expect("opened").id;
+    let some = UploadBody::of(Bytes::from_static(b"12345678"));
+    registry.append(&driver.actor, &team, &id, None, some).await.expect("it fits");
+    let more = UploadBody { length: None, ..UploadBody::of(Bytes::from_static(b"9ab")) };
+    let refused = registry.append(&driver.actor, &team, &id, None, more).await.expect_err("it does not fit");
+    assert!(matches!(refused, Error::UploadTooLarge { limit: 10 }), "{refused:?}");
+    let gone = registry.upload_status(&driver.actor, &team, &id).await;
+    assert!(matches!(gone, Err(Error::UploadUnknown(_))), "{gone:?}");
+    driver.push_blob("team", b"123456789a").await;
+}

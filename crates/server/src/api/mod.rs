@@ -12,9 +12,11 @@ mod input;
 mod oidc;
 mod page;
 mod policies;
+mod quotas;
 mod repositories;
 mod robots;
 mod route;
+mod sessions;
 mod tags;
 mod trash;
 mod trusts;
@@ -89,7 +91,7 @@ async fn admitted(app: &App, asked: Asked) -> Result<Response> {
     let visitor = if route.as_ref().is_ok_and(Route::is_for_everybody) {
         app.receive(asked.knock()).await?
     } else {
-        app.admit(asked.knock(), &need).await?
+        app.admit_browser(asked.knock(), &need).await?
     };
     if visitor.is_expired() {
         return Err(app.problem_with(&visitor, &need, Flaw::InvalidToken).await);
@@ -276,6 +278,13 @@ async fn about_the_rest(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::Grant(id), Method::GET | Method::HEAD) => grants::show(call, id).await,
         (Route::Grant(id), Method::DELETE) => grants::remove(call, id).await,
         (Route::Explain, Method::GET | Method::HEAD) => grants::explain(call).await,
+        (Route::Quotas, Method::GET | Method::HEAD) => quotas::list(call).await,
+        (Route::Quotas, Method::PUT) => quotas::set(call, body).await,
+        (Route::Quota(id), Method::GET | Method::HEAD) => quotas::show(call, id).await,
+        (Route::Quota(id), Method::DELETE) => quotas::remove(call, id).await,
+        (Route::Sessions, Method::GET | Method::HEAD) => sessions::list(call).await,
+        (Route::Session(id), Method::DELETE) => sessions::remove(call, id).await,
+        (Route::OwnSession, Method::GET | Method::HEAD) => sessions::own(call).await,
         (Route::Trusts, Method::GET | Method::HEAD) => trusts::list(call).await,
         (Route::Trusts, Method::POST) => trusts::create(call, body).await,
         (Route::Trust(name), Method::GET | Method::HEAD) => trusts::show(call, name).await,
@@ -283,6 +292,8 @@ async fn about_the_rest(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::Trust(name), Method::PATCH) => trusts::set(call, body, name).await,
         (Route::Trust(name), Method::DELETE) => trusts::remove(call, name).await,
         (Route::Exchange, Method::POST) => oidc::exchange(call, body).await,
+        (Route::Device, Method::POST) => oidc::device(call).await,
+        (Route::DeviceToken, Method::POST) => oidc::device_token(call, body).await,
         (Route::Audit, Method::GET | Method::HEAD) => audit::list(call).await,
         (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
     }

@@ -3,16 +3,15 @@
 use std::fmt::Write as _;
 
 use http::StatusCode;
-use http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, policies, repositories, robots, tags, trash, trusts, upkeep, users,
-    webhooks,
-    whoami,
+    audit, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, sessions, tags, trash,
+    trusts, upkeep, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
+use crate::html::{self, escaped};
 
 /// An error (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -106,6 +105,13 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         grants::show,
         grants::remove,
         grants::explain,
+        quotas::list,
+        quotas::set,
+        quotas::show,
+        quotas::remove,
+        sessions::list,
+        sessions::remove,
+        sessions::own,
         trusts::list,
         trusts::create,
         trusts::show,
@@ -122,6 +128,8 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         webhooks::delivery,
         webhooks::redeliver,
         oidc::exchange,
+        oidc::device,
+        oidc::device_token,
         audit::list,
         upkeep::version,
         upkeep::usage,
@@ -168,11 +176,6 @@ pub(super) fn page() -> Response {
          <p>The whole description is <a href=\"/api/openapi.json\">/api/openapi.json</a>.</p>\n<table>\n{rows}</table>\n</body>\n</html>\n"
     );
     let mut response = answer::bytes(StatusCode::OK, "text/html; charset=utf-8", text);
-    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    html::protect(&mut response);
     response
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -154,6 +154,10 @@ impl From<Unadmitted> for Problem {
                 (Self::new(StatusCode::UNAUTHORIZED, code, message), (WWW_AUTHENTICATE, challenge))
             }
             Unadmitted::Throttled(wait) => (Self::throttled(), (RETRY_AFTER, seconds(wait))),
+            Unadmitted::TooMuch(too_much) => (
+                Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests.as_str(), too_much.message),
+                (RETRY_AFTER, seconds(too_much.wait)),
+            ),
             Unadmitted::Unavailable => (Self::unavailable(), (RETRY_AFTER, seconds(SOON))),
         };
         Self { header: Some(Box::new(header)), ..problem }
@@ -204,6 +208,8 @@ fn unknown(what: &str) -> &'static str {
         "token" => "TOKEN_UNKNOWN",
         "grant" => "GRANT_UNKNOWN",
         "trust" => "TRUST_UNKNOWN",
+        "quota" => "QUOTA_UNKNOWN",
+        "session" => "SESSION_UNKNOWN",
         _ => "NOT_FOUND",
     }
 }

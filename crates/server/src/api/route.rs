@@ -62,6 +62,16 @@ pub(super) enum Route {
     Grant(i64),
     /// `/api/v1/grants/explain`
     Explain,
+    /// `/api/v1/quotas`
+    Quotas,
+    /// `/api/v1/quotas/<id>`
+    Quota(i64),
+    /// `/api/v1/sessions`
+    Sessions,
+    /// `/api/v1/sessions/<id>`
+    Session(String),
+    /// `/api/v1/session`
+    OwnSession,
     /// `/api/v1/trusts`
     Trusts,
     /// `/api/v1/trusts/<trust>`
@@ -80,6 +90,10 @@ pub(super) enum Route {
     Redelivery(String, i64),
     /// `/api/v1/oidc/exchange`
     Exchange,
+    /// `/api/v1/oidc/device`
+    Device,
+    /// `/api/v1/oidc/device/token`
+    DeviceToken,
     /// `/api/v1/audit`
     Audit,
     /// `/api/v1/repositories`
@@ -153,6 +167,11 @@ impl Route {
             ["v1", "grants"] => Ok(Self::Grants),
             ["v1", "grants", "explain"] => Ok(Self::Explain),
             ["v1", "grants", id] => number(id).map(Self::Grant),
+            ["v1", "quotas"] => Ok(Self::Quotas),
+            ["v1", "quotas", id] => number(id).map(Self::Quota),
+            ["v1", "sessions"] => Ok(Self::Sessions),
+            ["v1", "sessions", id] => Ok(Self::Session(account(id)?)),
+            ["v1", "session"] => Ok(Self::OwnSession),
             ["v1", "trusts"] => Ok(Self::Trusts),
             ["v1", "trusts", trust] => Ok(Self::Trust(account(trust)?)),
             ["v1", "webhooks"] => Ok(Self::Webhooks),
@@ -164,6 +183,8 @@ impl Route {
                 Ok(Self::Redelivery(account(webhook)?, number(id)?))
             }
             ["v1", "oidc", "exchange"] => Ok(Self::Exchange),
+            ["v1", "oidc", "device"] => Ok(Self::Device),
+            ["v1", "oidc", "device", "token"] => Ok(Self::DeviceToken),
             ["v1", "audit"] => Ok(Self::Audit),
             ["v1", "repositories"] => Ok(Self::Repositories),
             ["v1", "repositories", name @ .., "-", "tags"] => Ok(Self::Tags(repository(name)?)),
@@ -205,6 +226,8 @@ impl Route {
             | Self::WhoAmI
             | Self::Members(_)
             | Self::Explain
+            | Self::Sessions
+            | Self::OwnSession
             | Self::Audit
             | Self::Deliveries(_)
             | Self::Delivery(..)
@@ -227,6 +250,8 @@ impl Route {
             | Self::PoliciesResume
             | Self::WebhookTest(_)
             | Self::Redelivery(..)
+            | Self::Device
+            | Self::DeviceToken
             | Self::Exchange => "POST",
             Self::Scrub
             | Self::Repositories
@@ -242,8 +267,9 @@ impl Route {
             }
             Self::Password(_) => "PUT",
             Self::Member(..) => "PUT, DELETE",
-            Self::Credential(_) => "DELETE",
-            Self::Grant(_) => "GET, HEAD, DELETE",
+            Self::Credential(_) | Self::Session(_) => "DELETE",
+            Self::Quotas => "GET, HEAD, PUT",
+            Self::Grant(_) | Self::Quota(_) => "GET, HEAD, DELETE",
             Self::PolicyPreview(_) => "GET, HEAD, POST",
             Self::PatternPolicy(_) => "PUT, DELETE",
             Self::Policy(_) | Self::Tag(..) => "GET, HEAD, PUT, DELETE",
@@ -253,7 +279,8 @@ impl Route {
 
     /// Whether nobody needs to say who he is here: what is public knowledge, and the ways in.
     pub fn is_for_everybody(&self) -> bool {
-        matches!(self, Self::Index | Self::Document | Self::Version | Self::Invitations | Self::Exchange)
+        let ways_in = matches!(self, Self::Invitations | Self::Exchange | Self::Device | Self::DeviceToken);
+        ways_in || matches!(self, Self::Index | Self::Document | Self::Version)
     }
 
     /// What a token has to grant for a request of this method, where that is about a repository.

@@ -39,6 +39,9 @@ pub(super) struct User {
     /// The secret with which the user sets a password, shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
     invitation: Option<String>,
+    /// The page where that is done, with the secret in it, where the server's own address is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
 }
 
 /// A page of users, in order of their names.
@@ -107,6 +110,9 @@ pub(super) struct AcceptedInvitation {
 pub(super) struct Invitation {
     /// The secret, shown this once.
     invitation: String,
+    /// The page where the password is set, with the secret in it, where the server's own address is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
     /// Seconds until it ends.
     expires_in: u64,
 }
@@ -132,6 +138,7 @@ impl From<Account> for User {
             created: account.created.to_string(),
             last_seen: account.last_seen.map(|seen| seen.to_string()),
             invitation: None,
+            link: None,
         }
     }
 }
@@ -173,7 +180,9 @@ pub(super) async fn create(call: Call<'_>, body: Body) -> Result<Response> {
     let account = access.add_user(&by, NewAccount { name, password, administrator, email }).await?;
     let mut user = User::from(account);
     if invited {
-        user.invitation = Some(access.invite(&by, &user.name, INVITATION).await?.reveal().to_owned());
+        let invitation = access.invite(&by, &user.name, INVITATION).await?.reveal().to_owned();
+        user.link = link(&call, &invitation);
+        user.invitation = Some(invitation);
     }
     Ok(created(&format!("/api/v1/users/{}", user.name), &user))
 }
@@ -248,8 +257,16 @@ pub(super) async fn set_password(call: Call<'_>, body: Body, name: String) -> Re
 pub(super) async fn invite(call: Call<'_>, name: String) -> Result<Response> {
     let (access, by) = call.accounts()?;
     let invitation = access.invite(&by, &name, INVITATION).await?.reveal().to_owned();
-    let answer = Invitation { invitation, expires_in: INVITATION.as_secs() };
+    let link = link(&call, &invitation);
+    let answer = Invitation { invitation, link, expires_in: INVITATION.as_secs() };
     Ok(answer::json(StatusCode::CREATED, "application/json", &answer))
+}
+
+/// The page of an invitation. Who asks on this machine itself does not know where others find it, unless that is set.
+fn link(call: &Call<'_>, invitation: &str) -> Option<String> {
+    let known = !call.visitor.operator || call.app.config.public_url.is_some();
+    let origin = call.visitor.site.origin();
+    (known && !origin.is_empty()).then(|| format!("{origin}/invitation?token={invitation}"))
 }
 
 /// Sets the password of whoever an invitation was made for, and ends it. Needs no login.

@@ -18,6 +18,7 @@ use axum::body::Body;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
+use http_body::Body as _;
 use larder_oci::{ErrorCode, RepositoryName};
 use larder_registry::{Action, Actor, Registry};
 use serde_json::json;
@@ -99,6 +100,9 @@ async fn admitted(app: &App, asked: Asked, route: Route) -> Result<Response> {
     if need.action() == Some(Action::Delete) && app.guard().await?.is_some_and(|guard| guard.forbids_deletes()) {
         return Err(Refusal::method_not_allowed("GET, HEAD, PUT").message("deletes are switched off"));
     }
+    let sends_bytes = matches!(route, Route::Uploads(_) | Route::Upload(..)) && !asked.body.is_end_stream();
+    let _places = if sends_bytes { app.limiter.upload(&visitor)? } else { [None, None] };
+    let toll = app.limiter.toll(&visitor);
     let call = Call {
         app,
         registry: &app.registry,
@@ -109,10 +113,10 @@ async fn admitted(app: &App, asked: Asked, route: Route) -> Result<Response> {
         head: asked.head,
         manifest_limit: app.config.manifest_limit,
     };
-    match dispatch(call, asked.body, route).await {
+    match dispatch(call, toll.on(asked.body), route).await {
         Err(refusal) if refusal.is_denied() && continues => Err(Refusal::new(ErrorCode::BlobUploadUnknown)),
         Err(refusal) if refusal.is_denied() => Err(app.denied(&visitor, &need, &request_id).await),
-        outcome => outcome,
+        outcome => outcome.map(|response| response.map(|body| toll.on(body))),
     }
 }
 

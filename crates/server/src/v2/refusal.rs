@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Response};
 use crate::authentication::{Unadmitted, Unauthorized};
+use crate::limits::TooMuch;
 use crate::open_state::Refused;
 
 /// Seconds after which a client may ask again.
@@ -142,6 +143,7 @@ impl From<Error> for Refusal {
             Error::Denied => Self { denied: true, ..refusal },
             Error::PreconditionFailed { .. } => refusal.status(StatusCode::PRECONDITION_FAILED),
             Error::RepositoryExists(_) | Error::NameInUse(_) => refusal.status(StatusCode::CONFLICT),
+            Error::UploadTooLarge { .. } => refusal.status(StatusCode::PAYLOAD_TOO_LARGE),
             Error::StorageFull
             | Error::NoRoomToCopy { .. }
             | Error::CatalogBehind
@@ -172,8 +174,15 @@ impl From<Unadmitted> for Refusal {
             Unadmitted::Throttled(wait) => Self::new(ErrorCode::TooManyRequests)
                 .message("too many wrong credentials")
                 .header(RETRY_AFTER, seconds(wait)),
+            Unadmitted::TooMuch(too_much) => too_much.into(),
             Unadmitted::Unavailable => Self::new(ErrorCode::Unavailable).header(RETRY_AFTER, seconds(SOON)),
         }
+    }
+}
+
+impl From<TooMuch> for Refusal {
+    fn from(TooMuch { wait, message }: TooMuch) -> Self {
+        Self::new(ErrorCode::TooManyRequests).message(message).header(RETRY_AFTER, seconds(wait))
     }
 }
 

@@ -1,12 +1,11 @@
 //! Users, robots, groups.
 
 use larder_catalog::model::access::{
-    Changed, CreateUser, Group, Invitation, NewRobot, NewUser, RobotChange, Session, TokenKind, User, UserChange,
-    UserSource,
+    Changed, CreateUser, Group, Invitation, NewRobot, NewUser, RobotChange, TokenKind, User, UserChange, UserSource,
 };
 
 use super::{of, pull, repositories, user};
-use crate::fixture::{Fixture, at, name, pattern, stamp, token};
+use crate::fixture::{Fixture, at, name, pattern, session, stamp, token};
 
 crate::on_every_database!(
     the_first_user_is_an_administrator,
@@ -140,9 +139,7 @@ async fn a_removed_user_leaves_nothing_that_speaks_for_it(f: Fixture) {
     }
     let invitation = Invitation { user: "alice".to_owned(), expires: at(99) };
     assert!(f.add_invitation(&[7; 32], invitation, stamp(1)).await.expect("answered"));
-    let (identity, credential) = ("user:alice".to_owned(), "password".to_owned());
-    let session = Session { identity, credential, created: at(1), expires: at(99) };
-    f.create_session(&[7; 32], session).await.expect("begun");
+    f.create_session(&[7; 32], session("s1", 99), stamp(1)).await.expect("begun");
     assert_eq!(f.remove_user("alice", stamp(2)).await.expect("answered"), Changed::Done);
     assert_eq!(f.token_by_hash(&[0; 32]).await.expect("answered"), None);
     assert_eq!(f.token_by_hash(&[1; 32]).await.expect("answered"), None);

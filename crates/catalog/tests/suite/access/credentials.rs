@@ -6,7 +6,7 @@ use larder_catalog::model::access::{
 use larder_oci::{Action, Actions};
 
 use super::user;
-use crate::fixture::{Fixture, at, pattern, stamp, stamp_of, token, trust};
+use crate::fixture::{Fixture, at, pattern, session, stamp, stamp_of, token, trust};
 
 crate::on_every_database!(
     a_token_is_found_by_its_hash_until_its_owner_is_gone,
@@ -18,6 +18,7 @@ crate::on_every_database!(
     one_of_two_makes_the_first_signing_key,
     an_invitation_is_accepted_once_and_in_time,
     a_session_ends_by_itself_or_by_hand,
+    the_sessions_of_an_identity_are_listed_and_bounded,
     what_has_ended_is_pruned,
 );
 
@@ -69,8 +70,7 @@ async fn a_new_password_ends_what_came_from_the_old_one(f: Fixture) {
     for (n, kind) in [TokenKind::Access, TokenKind::Refresh].into_iter().enumerate() {
         assert!(f.create_token(token(n, kind), stamp(1)).await.expect("answered"));
     }
-    let (identity, credential) = ("user:alice".to_owned(), "password".to_owned());
-    f.create_session(&[7; 32], Session { identity, credential, created: at(1), expires: at(99) }).await.expect("begun");
+    f.create_session(&[7; 32], session("s1", 99), stamp(1)).await.expect("begun");
     let change = UserChange { password: Some(Some("new".to_owned())), ..UserChange::default() };
     f.set_user("alice", change, stamp(2)).await.expect("answered");
     assert!(f.token_by_hash(&[0; 32]).await.expect("answered").is_some(), "a token is no password");
@@ -161,13 +161,30 @@ async fn an_invitation_is_accepted_once_and_in_time(f: Fixture) {
 }
 
 async fn a_session_ends_by_itself_or_by_hand(f: Fixture) {
-    let (identity, credential) = ("user:alice".to_owned(), "password".to_owned());
-    let session = Session { identity, credential, created: at(1), expires: at(10) };
-    f.create_session(&[1; 32], session.clone()).await.expect("begun");
-    assert_eq!(f.session(&[1; 32], at(9)).await.expect("answered"), Some(session));
+    let one = session("s1", 10);
+    f.create_session(&[1; 32], one.clone(), stamp(1)).await.expect("begun");
+    assert_eq!(f.session(&[1; 32], at(9)).await.expect("answered"), Some(one.clone()));
     assert_eq!(f.session(&[1; 32], at(10)).await.expect("answered"), None);
-    assert!(f.remove_session(&[1; 32]).await.expect("answered"));
-    assert!(!f.remove_session(&[1; 32]).await.expect("answered"));
+    assert_eq!(f.session_of_id("s1").await.expect("answered"), Some(one));
+    let before = f.access_version().await.expect("answered");
+    assert!(f.remove_session("s1", stamp(2)).await.expect("answered"));
+    assert!(f.access_version().await.expect("answered") > before, "who keeps sessions hears of it");
+    assert!(!f.remove_session("s1", stamp(2)).await.expect("answered"));
+}
+
+async fn the_sessions_of_an_identity_are_listed_and_bounded(f: Fixture) {
+    for n in 0..60_u8 {
+        f.create_session(&[n; 32], session(&format!("s{n:02}"), 99), stamp(1)).await.expect("begun");
+    }
+    let bob = Session { identity: "user:bob".to_owned(), ..session("t", 99) };
+    f.create_session(&[100; 32], bob, stamp(1)).await.expect("begun");
+    let page = f.sessions("user:alice", at(2), None, 99).await.expect("listed");
+    let ids: Vec<_> = page.items.iter().map(|session| session.id.as_str()).collect();
+    assert_eq!((ids.len(), ids[0], ids[49]), (50, "s10", "s59"));
+    let page = f.sessions("user:alice", at(2), Some("s20"), 2).await.expect("listed");
+    assert_eq!((page.items[0].id.as_str(), page.items.len(), page.more), ("s21", 2, true));
+    assert_eq!(f.sessions("user:alice", at(99), None, 9).await.expect("listed").items, []);
+    assert_eq!(f.session(&[9; 32], at(2)).await.expect("answered"), None, "it made room");
 }
 
 async fn what_has_ended_is_pruned(f: Fixture) {
@@ -178,8 +195,7 @@ async fn what_has_ended_is_pruned(f: Fixture) {
     f.create_token(token(1, TokenKind::Refresh), stamp(1)).await.expect("answered");
     let invitation = Invitation { user: "alice".to_owned(), expires: at(10) };
     f.add_invitation(&[1; 32], invitation, stamp(1)).await.expect("answered");
-    let (identity, credential) = ("user:alice".to_owned(), "password".to_owned());
-    f.create_session(&[1; 32], Session { identity, credential, created: at(1), expires: at(10) }).await.expect("begun");
+    f.create_session(&[1; 32], session("s1", 10), stamp(1)).await.expect("begun");
     assert_eq!(f.prune_ended(at(15)).await.expect("pruned"), 3);
     assert!(f.use_assertion("issuer", "1", at(30)).await.expect("answered"), "long after it ended");
     assert!(!f.use_assertion("issuer", "2", at(30)).await.expect("answered"));

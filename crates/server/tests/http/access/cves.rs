@@ -292,3 +292,90 @@ async fn cve_2025_30086_filters_are_values() {
         assert!(!body.contains("argon2") && !body.to_lowercase().contains("sql"), "{path}: {body}");
     }
 }
+
+/// Gitea CVE-2026-27771, Harbor CVE-2022-46463: what is private is nobody's without a grant, whichever way it is asked for.
+#[tokio::test]
+async fn cve_2026_27771_what_is_private_is_not_read_by_strangers() {
+    let guarded = Guarded::new().await;
+    let (root, bob) = (guarded.as_user("root"), guarded.user("bob").await);
+    let manifest = root.image("root/secret", "1").await;
+    let blob = root.blob("root/secret", random(99)).await;
+    root.image("root/open", "1").await;
+    guarded.publish("root/open").await;
+    let anonymous =
+        guarded.stranger().bearer(&token(&guarded.stranger(), "repository:root/secret:pull registry:catalog:*").await);
+    let wide = guarded.stranger().bearer(&token(&bob, "repository:root/secret:pull,push,*").await);
+    for path in [
+        "/v2/root/secret/manifests/1".to_owned(),
+        format!("/v2/root/secret/manifests/{manifest}"),
+        format!("/v2/root/secret/blobs/{blob}"),
+        "/v2/root/secret/tags/list".to_owned(),
+        format!("/v2/root/secret/referrers/{manifest}"),
+        format!("/v2/root/open/blobs/{blob}"),
+        "/api/v1/repositories/root/secret".to_owned(),
+        "/api/v1/repositories/root/secret/-/tags".to_owned(),
+        "/api/v1/repositories/root/secret/-/tags/1/history".to_owned(),
+    ] {
+        for client in [&guarded.stranger(), &anonymous, &bob, &wide] {
+            for method in [Method::GET, Method::HEAD] {
+                let answer = client.call(method, &path, &[("range", "bytes=0-1")], "").await;
+                assert!(matches!(answer.status.as_u16(), 401 | 403 | 404), "{path}: {}", answer.status);
+            }
+        }
+    }
+    let catalogue = anonymous.get("/v2/_catalog").await;
+    assert_eq!(catalogue.json(), json!({ "repositories": ["root/open"] }));
+}
+
+/// Harbor CVE-2026-4404: no password works that nobody has set.
+#[tokio::test]
+async fn cve_2026_4404_there_is_no_password_of_the_house() {
+    let guarded = Guarded::new().await;
+    guarded
+        .operator()
+        .json(Method::POST, "/api/v1/users", &json!({ "name": "admin", "administrator": true }))
+        .await
+        .expect(201);
+    for password in ["", "admin", "Harbor12345", "password", "larder", "null", "changeme"] {
+        for user in ["admin", "root", "larder", "operator", "anonymous", ""] {
+            let client = guarded.stranger().from("198.51.100.4").basic(user, password);
+            let answer = client.get("/v2/").await;
+            assert!(matches!(answer.status.as_u16(), 401 | 429), "{user}:{password} {}", answer.status);
+        }
+    }
+}
+
+/// Quay CVE-2024-9683: a password counts to its end.
+#[tokio::test]
+async fn cve_2024_9683_a_part_of_a_password_is_none() {
+    let guarded = Guarded::new().await;
+    let long = "x1-".repeat(60);
+    guarded
+        .operator()
+        .json(Method::POST, "/api/v1/users", &json!({ "name": "alice", "password": long }))
+        .await
+        .expect(201);
+    guarded.stranger().basic("alice", &long).get("/v2/").await.expect(200);
+    for (n, length) in [20, 55, 56, 64, 71, 72, 73, 128, 179].into_iter().enumerate() {
+        let elsewhere = guarded.stranger().from(&format!("198.51.100.{n}"));
+        let answer = elsewhere.basic("alice", &long[..length]).get("/v2/").await;
+        assert!(matches!(answer.status.as_u16(), 401 | 429), "{length}: {}", answer.status);
+    }
+    guarded.stranger().from("203.0.113.1").basic("alice", &format!("{long}x")).get("/v2/").await.expect(401);
+}
+
+/// Quay CVE-2026-32590: of an upload's state nothing is taken from the client but its id.
+#[tokio::test]
+async fn cve_2026_32590_the_state_of_an_upload_is_the_servers() {
+    let guarded = Guarded::new().await;
+    let root = guarded.as_user("root");
+    let path = root.post("/v2/root/a/blobs/uploads/", "").await.header("location").to_owned();
+    for state in
+        ["_state=gASVKAAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOU", "_state=%00%ff&offset=99", "_state=../../../etc/passwd"]
+    {
+        root.call(Method::PATCH, &format!("{path}?{state}"), &[], "x").await.expect(202);
+    }
+    let digest = sha256(b"xxx");
+    root.put(&format!("{path}?_state=other&digest={digest}"), "").await.expect(201);
+    root.get("/v2/root/a/blobs/uploads/..%2f..%2fetc%2fpasswd").await.expect(400);
+}
