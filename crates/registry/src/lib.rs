@@ -4,6 +4,7 @@
 //! HTTP, accounts, or how it is configured.
 
 mod actor;
+mod browse;
 mod clock;
 mod delete;
 mod discovery;
@@ -23,6 +24,10 @@ mod usage;
 mod verify;
 
 pub use actor::{Actor, Judge, Rights, Verdict, Visible};
+pub use browse::{
+    Arrival, COUNTED, FoundRepositories, ManifestFacts, ManifestView, RepositoryOutline, RepositorySearch,
+    TaggedManifest,
+};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
 pub use import::{

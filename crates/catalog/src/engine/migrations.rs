@@ -22,6 +22,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 2, name: "access", text: include_str!("../../migrations/sqlite/0002_access.sql") },
     Migration { version: 3, name: "import", text: include_str!("../../migrations/sqlite/0003_import.sql") },
     Migration { version: 4, name: "incomplete", text: include_str!("../../migrations/sqlite/0004_incomplete.sql") },
+    Migration { version: 5, name: "newest_tags", text: include_str!("../../migrations/sqlite/0005_newest_tags.sql") },
 ];
 
 /// PostgreSQL's steps.
@@ -30,6 +31,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 2, name: "access", text: include_str!("../../migrations/postgres/0002_access.sql") },
     Migration { version: 3, name: "import", text: include_str!("../../migrations/postgres/0003_import.sql") },
     Migration { version: 4, name: "incomplete", text: include_str!("../../migrations/postgres/0004_incomplete.sql") },
+    Migration { version: 5, name: "newest_tags", text: include_str!("../../migrations/postgres/0005_newest_tags.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
