@@ -5,6 +5,7 @@ mod api;
 mod conformance;
 mod health;
 mod open_state;
+mod pages;
 mod requests;
 mod sockets;
 mod tls;
