@@ -102,7 +102,7 @@ pub(crate) async fn answer(app: &App, asked: Asked) -> Answer {
         return Answer { response, route: "assets" };
     }
     let response = match app.visit(asked.knock()).await {
-        Ok(visitor) => visited(app, asked, visitor).await,
+        Ok(visitor) => Box::pin(visited(app, asked, visitor)).await,
         Err(unadmitted) => trouble::page(app, None, unadmitted.into(), &asked.request_id),
     };
     Answer { response, route: "pages" }

@@ -78,12 +78,12 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", &size)?;
         let headers = authorization.map_or_else(|| json!({}), |value| json!({ "Authorization": value }));
         self.devtools("Network.enable", &json!({}))?;
-        self.devtools("Network.setExtraHTTPHeaders", &json!({ "headers": headers }))
+        self.devtools("Network.setExtraHTTPHeaders", &json!({ "headers": headers })).map(drop)
     }
 
     /// Lets pages run their script, or not.
     pub fn let_script_run(&self, runs: bool) -> Outcome {
-        self.devtools("Emulation.setScriptExecutionDisabled", &json!({ "value": !runs }))
+        self.devtools("Emulation.setScriptExecutionDisabled", &json!({ "value": !runs })).map(drop)
     }
 
     /// Goes to an address.
@@ -152,8 +152,9 @@ impl Browser {
 
     /// Writes a picture of the whole page, as high as it is.
     pub fn picture(&self, file: &Path) -> Outcome {
-        let parameters = json!({ "captureBeyondViewport": true });
-        let shot = self.post("/goog/cdp/execute", &json!({ "cmd": "Page.captureScreenshot", "params": parameters }))?;
+        let size = &self.devtools("Page.getLayoutMetrics", &json!({}))?["cssContentSize"];
+        let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+        let shot = self.devtools("Page.captureScreenshot", &json!({ "captureBeyondViewport": true, "clip": clip }))?;
         std::fs::write(file, BASE64_STANDARD.decode(shot["data"].as_str().unwrap_or_default())?)?;
         Ok(())
     }
@@ -163,8 +164,8 @@ impl Browser {
         Ok(found[ELEMENT].as_str().unwrap_or_default().to_owned())
     }
 
-    fn devtools(&self, command: &str, parameters: &Value) -> Outcome {
-        self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters })).map(drop)
+    fn devtools(&self, command: &str, parameters: &Value) -> Outcome<Value> {
+        self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
     fn post(&self, path: &str, body: &Value) -> Outcome<Value> {

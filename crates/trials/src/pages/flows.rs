@@ -198,7 +198,7 @@ fn without_script(ground: &Ground) -> Outcome {
         ground.open("/")?;
         browser.type_into("#q", "churn")?;
         browser.click(".find button")?;
-        browser.wait_for("Every word").or_else(|_| browser.wait_for("Repositories whose name has"))?;
+        browser.wait_for("Repositories whose name has")?;
         browser.click("a[href='/r/team/churn']")?;
         browser.wait_for("Predicts which customers")?;
         browser.click("details.pull summary")?;

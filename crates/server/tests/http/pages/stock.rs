@@ -68,7 +68,7 @@ pub async fn fill(client: &Client, name: &str) -> [Digest; 4] {
     let subject = json!({ "mediaType": IMAGE, "digest": image.to_string(), "size": 1 });
     let signature =
         push_artifact(client, name, "application/vnd.dev.cosign.artifact.sig.v1+json", &[], Some(subject)).await;
-    client.manifest(name, "latest", &index_of(&[(image, "amd64"), (other, "arm64")])).await.expect(201);
+    push_index(client, name, "latest", &[(image, "amd64"), (other, "arm64")]).await;
     [image, index, model, signature]
 }
 
@@ -99,10 +99,13 @@ async fn push_model(client: &Client, name: &str) -> Digest {
     let mut layer = descriptor("application/vnd.cncf.model.weight.v1.raw", &weights);
     layer["annotations"] = json!({ "org.cncf.model.filepath": "weights/model.safetensors" });
     client.blob(name, weights).await;
-    push_artifact(client, name, "application/vnd.cncf.model.manifest.v1+json", &[layer], None).await
+    let digest = push_artifact(client, name, "application/vnd.cncf.model.manifest.v1+json", &[layer], None).await;
+    let tag = format!("/api/v1/repositories/{name}/-/tags/weights");
+    client.json(Method::PUT, &tag, &json!({ "reference": digest.to_string() })).await.expect(200);
+    digest
 }
 
-/// Pushes an artifact of this type and answers its digest; its tag is the last word of the type.
+/// Pushes an artifact of this type, without a tag, and answers its digest.
 pub async fn push_artifact(
     client: &Client,
     name: &str,
