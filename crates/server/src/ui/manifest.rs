@@ -16,8 +16,10 @@ use super::secret::Veiled;
 use super::{Result, Visit, markdown, platforms};
 use crate::answer;
 
-/// Tags, referrers, indexes and entries of an index that one page shows.
+/// Referrers, indexes and entries of an index that one page shows.
 const MOST: usize = 100;
+/// Other tags that it shows.
+const TAGS: usize = 30;
 /// Bytes of the longest manifest that stands on its page.
 const RAW: usize = 64 << 10;
 
@@ -117,7 +119,7 @@ async fn show(visit: &Visit<'_>, name: &RepositoryName, tag: Option<Tag>, view: 
     let digest = facts.digest;
     let manifest = ParsedManifest::parse(&bytes, Some(&facts.media_type)).ok();
     let (registry, actor) = (visit.registry, visit.actor());
-    let tags = registry.tags_of(actor, name, &digest, MOST).await?;
+    let tags = registry.tags_of(actor, name, &digest, TAGS).await?;
     let indexes = registry.indexes_of(actor, name, &digest, MOST).await?;
     let config = match &manifest {
         Some(manifest) => image::config(visit, name, manifest).await?,

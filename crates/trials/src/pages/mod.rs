@@ -95,7 +95,11 @@ impl Ground {
     }
 
     fn open(&self, path: &str) -> Outcome {
-        self.browser.open(&format!("http://localhost:{}{path}", self.larder.port()))
+        self.browser.open(&self.url(path))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://localhost:{}{path}", self.larder.port())
     }
 
     fn picture(&self, name: &str) -> Outcome {
