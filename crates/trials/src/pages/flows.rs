@@ -50,7 +50,7 @@ pub fn with_accounts() -> Vec<Case> {
         ("model", "/r/team/models/sentence-encoder/-/tags/1.0", "model.safetensors"),
         ("history", "/r/team/churn/-/tags/prod/history", "Pushed anew"),
         ("compare", "/r/team/churn/-/compare?from=1.0.0&to=prod", "in common"),
-        ("operations", "/operations", "Why bytes are here"),
+        ("operations", "/operations", "Named by manifests"),
         ("connect-as-root", "/connect", "docker login"),
         ("absent", "/r/team/absent", "Nothing to see here"),
         ("no-match", "/?q=nothing-like-this", "No repository matches"),
@@ -197,7 +197,7 @@ fn without_script(ground: &Ground) -> Outcome {
         browser.click("a.tag[href$='/tags/1.1.0']")?;
         browser.wait_for("RUN pip install")?;
         ground.open("/operations")?;
-        browser.wait_for("Why bytes are here")
+        browser.wait_for("Named by manifests")
     })();
     browser.let_script_run(true)?;
     outcome
