@@ -39,6 +39,10 @@ generate:
 clients:
     cargo run --release -p larder-trials -- clients
 
+# The pages in a real browser (needs `.ci/install`)
+pages:
+    cargo run --release -p larder-trials -- pages --screenshots target/pages
+
 # Packages for people without Rust, and each of them installed and run (needs `.ci/install`)
 packages:
     cargo xtask dist

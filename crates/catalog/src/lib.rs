@@ -8,6 +8,7 @@ extern crate self as larder_catalog;
 
 mod access;
 mod blobs;
+mod browse;
 mod catalog;
 mod engine;
 mod error;

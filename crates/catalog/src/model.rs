@@ -367,6 +367,89 @@ pub struct RepositorySummary {
     pub description: String,
 }
 
+/// Tags, manifests and blobs that an outline counts at most.
+pub const COUNTED: usize = 10_000;
+
+/// What a repository holds, as far as counting is cheap: for pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryOutline {
+    /// Its name.
+    pub name: RepositoryName,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Whether everybody may pull it.
+    pub public: bool,
+    /// What its owners say about it; may be empty.
+    pub description: String,
+    /// Number of tags; [`COUNTED`] stands for that many or more.
+    pub tags: u64,
+    /// Number of manifests, likewise.
+    pub manifests: u64,
+    /// Bytes of its blobs and manifests; `None` where there are too many to add up.
+    pub size: Option<u64>,
+    /// When a tag last moved.
+    pub changed: Option<Timestamp>,
+}
+
+/// Which repositories are looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RepositorySearch {
+    /// Each of these stands in the name.
+    pub words: Vec<String>,
+    /// Only public ones, or only private ones.
+    pub public: Option<bool>,
+}
+
+impl RepositorySearch {
+    /// Whether every repository is found.
+    pub fn finds_all(&self) -> bool {
+        self.words.is_empty() && self.public.is_none()
+    }
+}
+
+/// A page of repositories that a search found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundRepositories {
+    /// At most the limit that was asked for.
+    pub items: Vec<RepositoryOutline>,
+    /// After which name to go on, where there are names that were not looked at yet.
+    pub next: Option<String>,
+}
+
+/// What is known of a manifest without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestFacts {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Its artifact type.
+    pub artifact_type: Option<String>,
+    /// Its own length in bytes.
+    pub size: u64,
+    /// Bytes of the manifest and of all that it names, of an index through its entries, as stated by descriptors.
+    pub content: u64,
+    /// When it was pushed first.
+    pub pushed: Timestamp,
+    /// Who pushed it first.
+    pub pushed_by: String,
+    /// When it was pulled last.
+    pub pulled: Option<Timestamp>,
+    /// Whether required targets were absent at its push.
+    pub incomplete: bool,
+}
+
+/// A tag and what it points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaggedManifest {
+    /// Its name.
+    pub name: Tag,
+    /// When it last moved.
+    pub updated: Timestamp,
+    /// The manifest.
+    pub manifest: ManifestFacts,
+}
+
 /// Follow-up work (a scan, a replication, a notification); its handler lives in the program, its payload's shape in the domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewJob {

@@ -4,6 +4,7 @@
 //! HTTP, accounts, or how it is configured.
 
 mod actor;
+mod browse;
 mod clock;
 mod delete;
 mod discovery;
@@ -30,6 +31,10 @@ mod verify;
 pub mod webhooks;
 
 pub use actor::{Actor, Judge, Rights, Verdict, Visible};
+pub use browse::{
+    Arrival, COUNTED, FoundRepositories, ManifestFacts, ManifestView, RepositoryOutline, RepositorySearch,
+    TaggedManifest,
+};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
 pub use history::{RolledBack, point_in_time, rollback_to};

@@ -139,6 +139,41 @@ impl App {
         Ok(Visitor::of(Actor::anonymous(Rights::Nothing), site, address).in_request(asked.request_id))
     }
 
+    /// Lets somebody in who looks at pages: who shows nothing is a stranger, who sees what strangers may. Links from other sites lead here too.
+    pub async fn visit(&self, asked: Knock<'_>) -> Result<Visitor, Unadmitted> {
+        if asked.peer.is_operator() {
+            return self.admit(asked, &Need::Nothing).await;
+        }
+        let site = Site::of(asked.head, &asked.peer, &self.config)?;
+        if !open_state::follows_a_link(asked.head) {
+            open_state::refuse_other_sites(asked.head, &site)?;
+        }
+        let address = asked.peer.client(&asked.head.headers, &self.config.proxy_trusted);
+        self.limiter.request_from(address)?;
+        let visitor = match self.guard().await? {
+            Some(guard) => {
+                let session = match presented(asked) {
+                    Presented::Nothing => self.session_of(asked, guard.access, &site)?,
+                    _ => None,
+                };
+                let presented = session.map_or_else(|| presented(asked), Presented::Session);
+                let caller = match guard.identify(&presented, address, &site, &Need::Nothing).await {
+                    // A session that is over makes a stranger, who may sign in again.
+                    Err(Unadmitted::Unauthorized(_)) if matches!(presented, Presented::Session(_)) => {
+                        guard.identify(&Presented::Nothing, address, &site, &Need::Nothing).await?
+                    }
+                    identified => identified?,
+                };
+                if caller.expired {
+                    return Err(guard.challenge(&site, &Need::Nothing, Some(Flaw::InvalidToken)));
+                }
+                Visitor::known(caller, site, address)
+            }
+            None => Visitor::of(self.config.admission.admit(&asked.peer, asked.head)?, site, address),
+        };
+        Ok(visitor.in_request(asked.request_id))
+    }
+
     /// Who stands at the door, once there is somebody to know; until then the open state holds.
     pub async fn guard(&self) -> Result<Option<Guard<'_>>, Unadmitted> {
         let Some(access) = &self.access else { return Ok(None) };

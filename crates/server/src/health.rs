@@ -24,21 +24,48 @@ pub(crate) fn live() -> Response {
     answer::json(StatusCode::OK, "application/json", &json!({ "status": "ok" }))
 }
 
-/// `/readyz`: the catalog and the disk take writes, space is left, and no drain has begun. A server that was told to take no writes is ready without.
+/// What `/readyz` and the operator's page tell.
+pub(crate) struct Health {
+    /// Whether it can do its work. A server that was told to take no writes is ready without.
+    pub ready: bool,
+    pub draining: bool,
+    pub read_only: bool,
+    pub catalog: bool,
+    pub store: bool,
+    pub space: bool,
+    pub taken_over: bool,
+}
+
+impl Health {
+    /// Whether the catalog and the disk take writes, space is left, and no drain has begun.
+    pub async fn of(app: &App) -> Self {
+        let draining = app.drain.has_begun();
+        let readiness = app.health.ask(app).await;
+        let says = |check: fn(&Readiness) -> bool| readiness.as_ref().is_some_and(check);
+        let read_only = app.registry.settings().read_only;
+        Self {
+            ready: !draining && (read_only || says(Readiness::is_ready)),
+            draining,
+            read_only,
+            catalog: says(|readiness| readiness.catalog),
+            store: says(|readiness| readiness.store),
+            space: says(|readiness| readiness.space),
+            taken_over: says(|readiness| readiness.taken_over),
+        }
+    }
+}
+
+/// `/readyz`
 pub(crate) async fn ready(app: &App) -> Response {
-    let draining = app.drain.has_begun();
-    let readiness = app.health.ask(app).await;
-    let says = |check: fn(&Readiness) -> bool| readiness.as_ref().is_some_and(check);
-    let read_only = app.registry.settings().read_only;
-    let ready = !draining && (read_only || says(Readiness::is_ready));
+    let Health { ready, draining, read_only, catalog, store, space, taken_over } = Health::of(app).await;
     let body = json!({
         "status": if ready { "ready" } else { "not ready" },
         "draining": draining,
         "read_only": read_only,
-        "catalog": says(|readiness| readiness.catalog),
-        "store": says(|readiness| readiness.store),
-        "space": says(|readiness| readiness.space),
-        "taken_over": says(|readiness| readiness.taken_over),
+        "catalog": catalog,
+        "store": store,
+        "space": space,
+        "taken_over": taken_over,
     });
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     answer::json(status, "application/json", &body)

@@ -1,4 +1,4 @@
-//! The HTTP face of the registry: the distribution protocol, the administration API, health and metrics.
+//! The HTTP face of the registry: the distribution protocol, the administration API, pages for people, health and metrics.
 //!
 //! A handler parses, calls one method of [`larder_registry::Registry`] and renders the answer. This crate must not know how bytes are kept,
 //! and holds no SQL; what a request may do is decided from the [`Actor`](larder_registry::Actor) that it is given by the accounts of [`larder_access::Access`], or by
@@ -30,6 +30,7 @@ mod service;
 mod site;
 mod tls;
 mod token_service;
+mod ui;
 mod v2;
 mod welcome;
 

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use http::Method;
 use http::header::ORIGIN;
 use http::request::Parts;
 use http::uri::Authority;
@@ -117,8 +118,17 @@ pub(crate) fn refuse_other_sites(head: &Parts, site: &Site) -> Result<(), Refuse
     if head.headers.get_all(ORIGIN).iter().all(own_origin) { Ok(()) } else { Err(Refused::CrossSite) }
 }
 
+/// Whether somebody follows a link, or types the address: the browser shows the answer as a page of its own, and the other site cannot read it.
+pub(crate) fn follows_a_link(head: &Parts) -> bool {
+    let says = |name: &str, value: &str| head.headers.get(name).is_some_and(|said| said == value);
+    matches!(head.method, Method::GET | Method::HEAD)
+        && says("sec-fetch-mode", "navigate")
+        && says("sec-fetch-dest", "document")
+        && !head.headers.contains_key(ORIGIN)
+}
+
 /// Whether a host can only mean this machine, whatever a name server says.
-fn is_loopback(host: &Authority) -> bool {
+pub(crate) fn is_loopback(host: &Authority) -> bool {
     let name = host.host();
     let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     if let Ok(address) = literal.parse::<IpAddr>() {

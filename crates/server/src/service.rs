@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::open_state;
 use crate::request_body::Intake;
 use crate::request_log::Record;
-use crate::{Config, Drain, Peer, api, health, pages, token_service, v2, welcome};
+use crate::{Config, Drain, Peer, api, health, pages, token_service, ui, v2, welcome};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -177,6 +177,9 @@ impl App {
         }
         if face == Face::Whole && pages::is_at(path) {
             return pages::answer(self, asked).await;
+        }
+        if face == Face::Whole && ui::is_for_people(&asked.head) {
+            return ui::answer(self, asked).await;
         }
         let with_metrics = face == Face::MetricsOnly || !self.metrics_stand_apart.load(Ordering::Relaxed);
         let reading = matches!(asked.head.method, Method::GET | Method::HEAD);

@@ -5,7 +5,7 @@ use http::header::{FORWARDED, HOST};
 use http::request::Parts;
 use http::uri::Authority;
 
-use crate::open_state::Refused;
+use crate::open_state::{self, Refused};
 use crate::{Config, Peer};
 
 /// Where a client believes to be.
@@ -48,6 +48,11 @@ impl Site {
     /// Whether what the client says cannot be read on the way.
     pub fn is_secure(&self) -> bool {
         self.secure
+    }
+
+    /// Whether only this machine can mean it.
+    pub fn is_local(&self) -> bool {
+        self.host.as_ref().is_some_and(open_state::is_loopback)
     }
 
     /// The host and its port, as clients write them before a repository's name.

@@ -11,6 +11,7 @@ mod faults;
 mod harness;
 mod import;
 mod packages;
+mod pages;
 mod raw;
 
 use std::io::Write;
@@ -42,6 +43,8 @@ enum Trial {
     Import(import::Options),
     /// What `cargo xtask dist` made: archive, .deb, wheel and image, installed and run.
     Packages(packages::Options),
+    /// The pages in a real browser: flows, both colour schemes, a phone, the keyboard, without script.
+    Pages(pages::Options),
     /// The OCI conformance suite, built beforehand.
     Conformance(conformance::Options),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Trial::Bench(options) => bench::run(&options),
         Trial::Import(options) => import::run(&options),
         Trial::Packages(options) => packages::run(&options),
+        Trial::Pages(options) => pages::run(&options),
         Trial::Conformance(options) => conformance::run(&options),
     };
     result.unwrap_or_else(|failure| {

@@ -18,7 +18,7 @@ use crate::model::access::{
 };
 use crate::model::policy::{ExpiringImage, ImagePart};
 use crate::model::webhooks::{DeliveryState, Settlement};
-use crate::model::{MountSource, NewJob, NewQuota, Purge, RepositoryFilter, RollbackTo, TagListing, TagOrder};
+use crate::model::{MountSource, NewJob, NewQuota, Purge, RepositoryFilter, RepositorySearch, RollbackTo, TagListing, TagOrder};
 
 static SEEN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
@@ -406,6 +406,20 @@ async fn lists(f: &Fixture) {
     f.next_review().await.expect("answered");
     f.usage(at(9)).await.expect("answered");
     f.incomplete_manifests().await.expect("answered");
+    browsed(f).await;
+}
+
+async fn browsed(f: &Fixture) {
+    let (a, digest) = (name("a"), blob(1).digest);
+    f.newest_tags(&a, None, 9).await.expect("answered");
+    f.named_tags(&a, "t", None, 9).await.expect("answered");
+    f.manifest_facts(&a, &[digest]).await.expect("answered");
+    f.tags_of(&a, &digest, 9).await.expect("answered");
+    f.indexes_of(&a, &digest, 9).await.expect("answered");
+    f.layer_uses(&a, &[digest]).await.expect("answered");
+    f.repository_outline(&a).await.expect("answered");
+    let search = RepositorySearch { words: vec!["a".to_owned()], public: Some(false) };
+    f.search_repositories(&RepositoryFilter::All, search, None, 9).await.expect("answered");
 }
 
 async fn outbox(f: &Fixture) {

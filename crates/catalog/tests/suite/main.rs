@@ -4,6 +4,7 @@
 
 mod access;
 mod blobs;
+mod browse;
 mod fixture;
 mod history;
 mod import;

@@ -6,6 +6,7 @@ mod conformance;
 mod health;
 mod open_state;
 mod policies;
+mod pages;
 mod requests;
 mod sockets;
 mod tls;

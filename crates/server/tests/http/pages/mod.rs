@@ -1,0 +1,9 @@
+//! Pages: what people see, what they do not, and that nothing which somebody pushed becomes part of a page's markup.
+
+mod crawl;
+mod door;
+mod escaping;
+mod html;
+mod shown;
+pub mod stock;
+mod visibility;
