@@ -479,7 +479,7 @@ pub struct Job {
 pub struct Event {
     /// Counts up, in commit order.
     pub id: i64,
-    /// `manifest.pushed`, `tag.moved`, `tag.deleted`, `manifest.deleted`, `blob.deleted`, `repository.created`, `repository.changed`, `repository.deleted`, `blob.quarantined`;
+    /// `manifest.pushed`, `tag.moved`, `tag.deleted`, `manifest.deleted`, `manifest.undeleted`, `trash.purged`, `blob.deleted`, `repository.created`, `repository.changed`, `repository.deleted`, `blob.quarantined`;
     /// and of rights `user.created`, `grant.added`, `token.revoked`, ….
     pub kind: String,
     /// The repository, where it concerns one.

@@ -69,8 +69,8 @@ impl Registry {
         if self.is_behind() {
             return Err(Error::CatalogBehind);
         }
-        let mut report = SweepReport::default();
-        report.trash_emptied = self.inner.catalog.empty_trash(self.now()).await?;
+        let trash_emptied = self.inner.catalog.empty_trash(self.now()).await?;
+        let mut report = SweepReport { trash_emptied, ..SweepReport::default() };
         self.finish_condemned(&mut report).await?;
         loop {
             let batch = self.inner.catalog.sweep(self.now(), BATCH).await?;
