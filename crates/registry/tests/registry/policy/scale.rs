@@ -26,7 +26,7 @@ fn a_hundred_thousand_images() {
         r.facts.images.push(image);
         let own = r.blob(u64::from(number) * 1_000);
         let blobs = (0..8).map(|back| own.saturating_sub(back * 7));
-        let children = (number % 10 == 9).then_some(number - 1);
+        let children = (number % 10 == 9).then(|| number - 1);
         r.facts.holds(number, children, blobs);
     }
     let policy = Policy::read(CASE_7).expect("it is right");
