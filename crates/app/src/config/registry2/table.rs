@@ -134,7 +134,7 @@ pub const TABLE: &[(&str, Meaning)] = &[
     ("http.http2.disabled", WithoutUnless(OFF, "HTTP/2 is spoken by whoever asks for it")),
     ("http.h2c.enabled", Needless("HTTP/2 in the clear is spoken by whoever begins with it")),
 
-    ("notifications.endpoints.*.url", Without("webhooks come with a later version: nothing is sent")),
+    ("notifications.endpoints.*.url", Without("nothing is sent: `larder webhook add NAME URL --format registry2` does")),
     ("notifications.endpoints.**", WEBHOOK),
     ("notifications.events.includereferences", WEBHOOK),
 
