@@ -3,8 +3,8 @@
 pub mod access;
 mod history;
 pub mod policy;
-pub mod webhooks;
 mod quota;
+pub mod webhooks;
 
 use std::time::Duration;
 

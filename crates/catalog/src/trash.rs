@@ -18,8 +18,8 @@ use crate::lookup::{self, Hold};
 use crate::manifests::{self, Removal};
 use crate::model::{Page, Purge, PurgeOutcome, RepositoryUndelete, Stamp, TrashRow, UndeleteOutcome};
 use crate::outbox;
-use crate::quotas::{self, Change, Quotas};
 use crate::page::page;
+use crate::quotas::{self, Change, Quotas};
 use crate::tags::{self, Place};
 use crate::{Catalog, Result};
 

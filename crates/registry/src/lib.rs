@@ -43,11 +43,11 @@ pub use import::{
 };
 pub use larder_blobs::BlobStream;
 pub use larder_catalog::model::access::RepositoryChange;
-pub use larder_catalog::{LATENCY_CLASSES, Latency};
 pub use larder_catalog::model::{
     AffectedTag, Page, RepositorySummary, RollbackTo, TagEvent, TagListing, TagOrder, TagRow, TagRows, TrashRow,
     UsageTotals,
 };
+pub use larder_catalog::{LATENCY_CLASSES, Latency};
 pub use larder_oci::{Action, Actions};
 pub use pull::{BlobHead, Manifest, ManifestHead, OpenBlob};
 pub use push::{Condition, ManifestPush, ManifestPushed};

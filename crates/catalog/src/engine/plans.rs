@@ -9,8 +9,8 @@ use larder_oci::Actions;
 use crate::Catalog;
 use crate::engine::{Kind, Tx};
 use crate::fixture::{
-    Fixture, at, blob, child, layer, manifest, name, new_delivery, pattern, session, stamp, stamp_of, tag, token, trust,
-    upload, visible, webhook,
+    Fixture, at, blob, child, layer, manifest, name, new_delivery, pattern, session, stamp, stamp_of, tag, token,
+    trust, upload, visible, webhook,
 };
 use crate::model::access::{
     AuditEntry, AuditFilter, Effect, GrantFilter, Group, Invitation, NewGrant, NewRobot, NewUser, Outcome,
@@ -18,7 +18,9 @@ use crate::model::access::{
 };
 use crate::model::policy::{ExpiringImage, ImagePart};
 use crate::model::webhooks::{DeliveryState, Settlement};
-use crate::model::{MountSource, NewJob, NewQuota, Purge, RepositoryFilter, RepositorySearch, RollbackTo, TagListing, TagOrder};
+use crate::model::{
+    MountSource, NewJob, NewQuota, Purge, RepositoryFilter, RepositorySearch, RollbackTo, TagListing, TagOrder,
+};
 
 static SEEN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 

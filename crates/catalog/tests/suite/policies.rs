@@ -98,8 +98,10 @@ async fn what_changed_since_it_was_seen_stays(f: Fixture) {
     // What goes with an image stays with it.
     let mut follower = seen(pushes[1].digest, &[]);
     follower.follows = Some(pushes[0].digest);
-    let gone =
-        f.expire_images(&a, vec![seen(pushes[0].digest, &[]), follower], at(99), None, stamp(4)).await.expect("answered");
+    let gone = f
+        .expire_images(&a, vec![seen(pushes[0].digest, &[]), follower], at(99), None, stamp(4))
+        .await
+        .expect("answered");
     assert_eq!(gone, [false, false]);
     f.push(manifest("a", 2, vec![], &[])).await;
     let rows = f.image_rows(&a, 0, 9).await.expect("rows");
