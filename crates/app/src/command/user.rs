@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::api_client::ApiClient;
 use crate::config::{self, Configuration, SettingFlags};
 use crate::context::{Context, DataArg, Destructive};
-use crate::outcome::{Failure, Result};
+use crate::outcome::{Exit, Failure, Result};
 use crate::prompt;
 
 use super::listing::{self, Column, Field, encoded, on, text, time};
@@ -270,7 +270,11 @@ pub(super) async fn is_first(api: &ApiClient) -> Result<bool> {
     for (path, field) in
         [("/api/v1/users?limit=1", "users"), ("/api/v1/robots?limit=1", "robots"), ("/api/v1/grants?limit=1", "grants")]
     {
-        let page: Value = api.get(path).await?;
+        let page: Value = match api.get(path).await {
+            // Where somebody is told that he may not ask, there are accounts.
+            Err(failure) if failure.exit() == Exit::NotAllowed => return Ok(false),
+            answer => answer?,
+        };
         if page[field].as_array().is_some_and(|items| !items.is_empty()) {
             return Ok(false);
         }
