@@ -3,8 +3,10 @@
 mod accounts;
 mod commands;
 mod configuration;
+mod device_login;
 mod imports;
 mod larder;
+mod secrets;
 mod serving;
 mod stopping;
 mod tls;

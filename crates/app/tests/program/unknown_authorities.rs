@@ -58,7 +58,7 @@ impl Terminator {
 }
 
 /// An authority of our own, and what serves a certificate of it.
-fn certified(folder: &Path, names: &[&str]) -> (TlsAcceptor, PathBuf) {
+pub fn certified(folder: &Path, names: &[&str]) -> (TlsAcceptor, PathBuf) {
     let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
     // Two authorities of one name would be taken for each other, and the signature for a false one.
     params.distinguished_name.push(DnType::CommonName, folder.display().to_string());
