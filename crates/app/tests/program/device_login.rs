@@ -121,9 +121,20 @@ async fn run(home: &Path, words: &[&str]) -> std::process::Output {
     tokio::task::spawn_blocking(move || command.output().expect("the program can be started")).await.expect("no panic")
 }
 
+/// The first user, before whom nobody else logs in.
+fn administrator(folder: &Path, data: &Path) {
+    let password = folder.join("password");
+    std::fs::write(&password, "correct horse battery\n").expect("it can be written");
+    let mut command = larder(&["user", "add", "root", "--password-stdin", "--data"]);
+    let command = command.arg(data).stdin(std::fs::File::open(&password).expect("it is there"));
+    let output = command.output().expect("the program can be started");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_logs_in_by_a_code_in_any_browser() {
     let (parent, data) = folders();
+    administrator(parent.path(), &data);
     let provider = Provider::start(parent.path()).await;
     let served = provider.served(&data);
     let host = served.url().trim_start_matches("http://").to_owned();

@@ -165,11 +165,14 @@ async fn cve_2025_48374_planted_secrets_are_found_nowhere() {
             asked.ask("GET", path, Some((user, password)), None).await;
         }
     }
-    for path in ["/v2/", "/login", "/invitation", "/login/callback", "/api/v1/users", "/metrics", "/"] {
+    for path in ["/v2/", "/login", "/login/callback", "/api/v1/users", "/metrics", "/"] {
         asked
             .ask("GET", &format!("{path}?token={invitation}&password={WRONG}&code={bearer}&state={token}"), None, None)
             .await;
     }
+    // Its own page has the invitation in its form, for whoever came with it.
+    let (status, _) = asked.quietly("GET", &format!("/invitation?token={invitation}"), None, None).await;
+    assert_eq!(status, 200);
     asked.ask("GET", "/login/oidc", None, None).await;
     asked.ask("POST", "/api/v1/oidc/exchange", None, Some(json!({ "token": bearer }))).await;
     asked.ask("POST", "/api/v1/oidc/device", None, Some(json!({}))).await;
