@@ -101,7 +101,7 @@ impl From<Unadmitted> for Trouble {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many attempts", text).with(RETRY_AFTER, seconds(wait))
             }
             Unadmitted::TooMuch(TooMuch { wait, message }) => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "Too much at once", sentence(&message))
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "Too much at once", sentence(message))
                     .with(RETRY_AFTER, seconds(wait))
             }
             Unadmitted::Unavailable => {
