@@ -21,7 +21,7 @@ fn names(tags: &[TaggedManifest]) -> Vec<&str> {
 }
 
 async fn the_newest_tags_come_first_and_each_once(f: Fixture) {
-    for (number, (minute, tags)) in [(1, &["b", "a"][..]), (3, &["c"]), (2, &["d"])].into_iter().enumerate() {
+    for (number, (minute, tags)) in [(1, &["b", "a"][..]), (3, &["c"][..]), (2, &["d"][..])].into_iter().enumerate() {
         let push = manifest("a", number as u64, vec![], tags);
         f.push(PutManifest { stamp: stamp(minute), ..push }).await;
     }
