@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use larder_blobs::BlobStore;
-use larder_blobs::memory::MemoryStore;
+pub use larder_blobs::fault;
+pub use larder_blobs::memory::MemoryStore;
 use larder_catalog::Catalog;
 
 use crate::{ManualClock, Registry, Reserve, Settings, SystemClock};

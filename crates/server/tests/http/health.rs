@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use larder_blobs::fault::{Fault, FaultKind, FaultyStore, Operation};
-use larder_blobs::memory::MemoryStore;
+use larder_registry::testing::MemoryStore;
+use larder_registry::testing::fault::{Fault, FaultKind, FaultyStore, Operation};
 use larder_registry::{Registry, Settings, testing};
 use larder_server::{Config, service};
 use serde_json::json;

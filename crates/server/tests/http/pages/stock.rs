@@ -65,7 +65,8 @@ pub async fn fill(client: &Client, name: &str) -> [Digest; 4] {
     let other = push_image(client, name, "1.1.0-arm64", &arm, &[base, random(700)]).await;
     let index = push_index(client, name, "1.1.0", &[(image, "amd64"), (other, "arm64")]).await;
     let model = push_model(client, name).await;
-    let subject = json!({ "mediaType": IMAGE, "digest": image.to_string(), "size": 1 });
+    let size = length_of(client, name, &image.to_string()).await;
+    let subject = json!({ "mediaType": IMAGE, "digest": image.to_string(), "size": size });
     let signature =
         push_artifact(client, name, "application/vnd.dev.cosign.artifact.sig.v1+json", &[], Some(subject)).await;
     push_index(client, name, "latest", &[(image, "amd64"), (other, "arm64")]).await;
@@ -82,12 +83,16 @@ fn index_of(images: &[(Digest, &str)]) -> Value {
     json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries })
 }
 
+/// A manifest's length, as its descriptors have to say it.
+async fn length_of(client: &Client, name: &str, digest: &str) -> u64 {
+    let head = client.head(&format!("/v2/{name}/manifests/{digest}")).await;
+    head.header("content-length").parse().expect("a length")
+}
+
 async fn push_index(client: &Client, name: &str, tag: &str, images: &[(Digest, &str)]) -> Digest {
     let mut index = index_of(images);
     for entry in index["manifests"].as_array_mut().expect("entries") {
-        let path = format!("/v2/{name}/manifests/{}", entry["digest"].as_str().expect("a digest"));
-        let length = client.head(&path).await.header("content-length").parse::<u64>().expect("a length");
-        entry["size"] = length.into();
+        entry["size"] = length_of(client, name, entry["digest"].as_str().expect("a digest")).await.into();
     }
     let answer = client.manifest(name, tag, &index).await;
     answer.expect(201);
