@@ -72,7 +72,8 @@ fn says_one_of(output: &Output, words: &[&str]) -> Outcome {
     Ok(())
 }
 
-fn pull_is_denied(site: &Site, image: &str, origin: Origin) -> Outcome<String> {
+/// A pull that must be denied in docker's words; what it printed.
+pub fn pull_is_denied(site: &Site, image: &str, origin: Origin) -> Outcome<String> {
     let name = image.rsplit_once(':').map_or(image, |(name, _)| name);
     let refused = site.refused(&format!("docker pull {image}"))?;
     let absent = format!("pull access denied for {name}, repository does not exist or may require 'docker login'");

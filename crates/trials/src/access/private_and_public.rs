@@ -1,6 +1,7 @@
 //! Case 11: alice's private and public models, with no administrator's help.
 
 use crate::access::accounts::Accounts;
+use crate::access::denied::pull_is_denied;
 use crate::access::matrix::PEOPLE;
 use crate::clients::case::Note;
 use crate::harness::Outcome;
@@ -30,11 +31,8 @@ pub fn alice(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
         let login =
             if stranger.ends_with("-p") { format!("{stranger} '{bob}' {host}") } else { format!("{stranger} {host}") };
         site.sh(&login)?;
-        site.sh(&format!("docker rmi {private}; true"))?;
-        let refused = site.refused(&format!("docker pull {private}"))?;
-        refused.says(&format!(
-            "pull access denied for {host}/alice/private-ml-model, repository does not exist or may require"
-        ))?;
+        site.sh(&format!("docker rmi {private} || true"))?;
+        pull_is_denied(&site, &private, origin)?;
         site.refused(&format!("docker push {open}"))?;
     }
     site.sh("larder grant add bob pull alice/private-ml-model")?;
