@@ -35,7 +35,7 @@ fn document(status: StatusCode, title: &str, head: &str, body: &str) -> Response
     let title = escaped(title);
     let text = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title} – Larder</title><link rel=\"stylesheet\" href=\"/style.css\">{head}</head>\n<body>\n<h1>{title}</h1>\n{body}\n</body>\n</html>\n"
+         <title>{title} – Larder</title><link rel=\"stylesheet\" href=\"/style.css\">{head}</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     );
     let mut response = answer::bytes(status, "text/html; charset=utf-8", text);
     protect(&mut response);

@@ -37,7 +37,7 @@ async fn page(visit: &Visit<'_>, token: &str, trouble: Option<&Trouble>) -> Resu
         "{}<p>You are <strong>{name}</strong> here. Choose the password that docker and this site are to ask you for.</p>\n\
          <form method=\"post\" action=\"/invitation\">\n{csrf}{}\n\
          <input type=\"hidden\" name=\"user\" value=\"{name}\" autocomplete=\"username\">\n\
-         <label>New password <input name=\"password\" type=\"password\" autocomplete=\"new-password\" required autofocus></label>\n\
+         <label for=\"password\">New password</label> <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"new-password\" required autofocus>\n\
          <button>Set the password</button>\n</form>",
         problem(trouble),
         hidden("token", token),

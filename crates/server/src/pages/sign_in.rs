@@ -41,8 +41,8 @@ fn page(visit: &Visit<'_>, next: &str, user: &str, trouble: Option<&Trouble>) ->
     });
     let body = format!(
         "{}{elsewhere}<form method=\"post\" action=\"/login\">\n{token}{}\n\
-         <label>Name <input name=\"user\" value=\"{}\" autocomplete=\"username\" autocapitalize=\"none\" required autofocus></label>\n\
-         <label>Password <input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\n\
+         <label for=\"user\">Name</label> <input id=\"user\" name=\"user\" value=\"{}\" autocomplete=\"username\" autocapitalize=\"none\" required autofocus>\n\
+         <label for=\"password\">Password</label> <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\n\
          <button>Sign in</button>\n</form>",
         problem(trouble),
         hidden("next", own_path(next)),
