@@ -424,11 +424,20 @@ fn removal_order(facts: &Facts, follows: &[Option<u32>], decisions: &[Decision])
         next(image).into_iter().for_each(|after| waits[after as usize] += 1);
     }
     let roots: Vec<u32> = going.iter().copied().filter(|image| waits[*image as usize] == 0).collect();
+    // Indexes that go and have not gone yet, by child: none of them can be left naming what is gone.
+    let mut named = vec![0_u32; facts.images.len()];
+    for &image in &going {
+        facts.children(image).iter().for_each(|child| named[*child as usize] += 1);
+    }
     let mut done = vec![false; facts.images.len()];
     let (mut order, mut groups) = (Vec::with_capacity(going.len()), Vec::new());
-    // What is left waits in a circle, and begins where it is oldest.
-    for root in roots.into_iter().chain(going) {
-        if done[root as usize] {
+    // What is left waits in a circle of subjects, and begins where it is oldest. Indexes and their children are never in a circle.
+    let begins = roots.into_iter().chain(std::iter::repeat_n(going.as_slice(), going.len()).flatten().copied());
+    for root in begins {
+        if order.len() == going.len() {
+            break;
+        }
+        if done[root as usize] || named[root as usize] > 0 {
             continue;
         }
         groups.push(u32::try_from(order.len()).expect("fewer than 2^32 images"));
@@ -438,6 +447,9 @@ fn removal_order(facts: &Facts, follows: &[Option<u32>], decisions: &[Decision])
                 continue;
             }
             order.push(image);
+            for child in facts.children(image) {
+                named[*child as usize] = named[*child as usize].saturating_sub(1);
+            }
             for after in next(image) {
                 let waiting = &mut waits[after as usize];
                 *waiting = waiting.saturating_sub(1);
