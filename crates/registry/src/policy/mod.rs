@@ -1,7 +1,7 @@
 //! Lifecycle policies: which images a repository lets go of, as a pure function of facts.
 //!
 //! The grammar is Amazon ECR's lifecycle policy, word for word, with keys of our own beside it (docs/reference/policies.md). Nothing in
-//! [`read`](Policy::read), [`evaluate`] and [`preview`] knows a clock, a catalog or a store: the same facts give the same decisions. What reads the facts
+//! [`read`](Policy::read), [`evaluate`](evaluate()) and [`preview`](preview()) knows a clock, a catalog or a store: the same facts give the same decisions. What reads the facts
 //! and removes what goes is in `load` and `run`.
 
 mod document;
