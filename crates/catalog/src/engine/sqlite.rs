@@ -24,6 +24,8 @@ use crate::{Error, Result};
 
 /// Older ones can lose a commit when the log is begun anew.
 const OLDEST: i32 = 3_051_003;
+/// The mode of `PRAGMA auto_vacuum` in which free pages are given back when asked for.
+const INCREMENTAL: i64 = 2;
 /// Statements that a connection keeps compiled.
 const STATEMENTS: usize = 256;
 
@@ -163,9 +165,9 @@ fn connect_to_read(path: &Path, options: &Options) -> Result<Connection> {
 
 fn configure(connection: &Connection, options: &Options) -> Done<()> {
     keep_statements(connection, options)?;
-    // auto_vacuum has to stand before the first table and before the log.
+    vacuum_in_steps(connection)?;
     connection.execute_batch(
-        "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+        "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
          PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF",
     )?;
     if rusqlite::version_number() < OLDEST {
@@ -174,6 +176,15 @@ fn configure(connection: &Connection, options: &Options) -> Done<()> {
     }
     expect(connection, "PRAGMA synchronous", 2)?;
     expect(connection, "PRAGMA foreign_keys", 1)
+}
+
+/// Has to stand before the first table and before the log. SQLite writes it into the file even where it stands already, so it is looked at first:
+/// opening a catalog that is then refused changes nothing.
+fn vacuum_in_steps(connection: &Connection) -> Done<()> {
+    match connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))? {
+        INCREMENTAL => Ok(()),
+        _ => Ok(connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?),
+    }
 }
 
 /// Plans hold whatever is bound: else this build of SQLite (STAT4) compiles each statement again for each value, at four times the cost of running it.
@@ -194,7 +205,7 @@ fn prepare_file(connection: &Connection) -> Done<()> {
             "the catalog's file system does not allow WAL (it says {mode})"
         ))));
     }
-    expect(connection, "PRAGMA auto_vacuum", 2)
+    expect(connection, "PRAGMA auto_vacuum", INCREMENTAL)
 }
 
 fn expect(connection: &Connection, pragma: &str, wanted: i64) -> Done<()> {

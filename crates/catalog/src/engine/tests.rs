@@ -224,7 +224,9 @@ async fn a_catalog_is_copied_before_it_is_migrated_and_refused_by_the_older_prog
     let catalog = open(&path, &options(), &TOMORROW).expect("it opens again");
     assert_eq!(catalog.migration_copy(), None);
     catalog.close().await;
+    let before = std::fs::read(&path).expect("its bytes");
     let refused = open(&path, &options(), TODAY).expect_err("the older program refuses it");
+    assert!(std::fs::read(&path).expect("its bytes") == before, "a refused catalog is as it was, byte for byte");
     assert!(matches!(refused, Error::Newer { found: NEXT, known: NEWEST }), "{refused}");
     let back = open(&copy, &options(), TODAY).expect("the copy is the way back");
     let tags = back.tags(&name("a"), None, 9).await.expect("listed").expect("the repository");
