@@ -10,7 +10,7 @@ use std::thread;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::larder::{Served, code, folders, larder, push, run, sha256, stderr, stdout};
+use crate::larder::{Served, code, folders, larder, push, run, sha256, stderr, stdout, without_settings};
 
 /// `127.0.0.1:PORT` of a server.
 fn host(served: &Served) -> String {
@@ -308,4 +308,47 @@ fn a_cut_pull_goes_on_by_range() {
     assert_eq!(cutter.cut.load(Ordering::Relaxed), 2);
     let back = std::fs::read(parent.path().join("back/model.safetensors")).expect("it came");
     assert_eq!(sha256(&back), sha256(&std::fs::read(&path).expect("it is there")));
+}
+
+/// From one server to another, cut on both ways: what is there is not moved again.
+#[test]
+fn a_cut_copy_goes_on_where_it_was() {
+    let (parent, data) = folders();
+    let (other_parent, other_data) = folders();
+    let (from, to) = (Served::start(&data), Served::start(&other_data));
+    let path = model(parent.path(), 50_000_000);
+    json(&["push", &path, &format!("{}/a:1", host(&from))]);
+    let down = Cutter::start(&from, false, 15_000_000, 1);
+    let up = Cutter::start(&to, true, 20_000_000, 1);
+    let output = run(&["copy", &format!("{}/a:1", down.host), &format!("{}/b:1", up.host)]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!((down.cut.load(Ordering::Relaxed), up.cut.load(Ordering::Relaxed)), (1, 1), "both ways were cut");
+    let back = other_parent.path().join("back");
+    json(&["pull", &format!("{}/b:1", host(&to)), &back.display().to_string()]);
+    assert!(std::fs::read(back.join("model.safetensors")).expect("it came") == noise(50_000_000, 1));
+    let metrics = page(&format!("{}/metrics", to.url()));
+    let came = metrics.lines().filter(|line| line.starts_with("larder_http_received_bytes_total{"));
+    let came: u64 = came.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
+    assert!((50_000_000..65_000_000).contains(&came), "{came} bytes came for 50,000,000:\n{metrics}");
+}
+
+/// A terminal of `script` (bsdutils, part of every Debian) sees a bar for the layer, then its line; a pipe sees the line alone.
+#[test]
+fn a_terminal_sees_bars_and_a_pipe_lines() {
+    let (parent, data) = folders();
+    let served = Served::start(&data);
+    let path = model(parent.path(), 40_000_000);
+    let reference = format!("{}/a:1", host(&served));
+    let mut terminal = without_settings("script");
+    let line = format!("{} push {path} {reference}", env!("CARGO_BIN_EXE_larder"));
+    terminal.env("TERM", "xterm").args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    let seen = terminal.output().expect("script runs");
+    assert_eq!(code(&seen), 0, "{}", stderr(&seen));
+    let seen = stdout(&seen);
+    assert!(seen.contains("model.safetensors [") && seen.contains("/38.15 MiB"), "a bar: {seen}");
+    assert!(seen.contains("model.safetensors: done"), "{seen}");
+    std::fs::write(&path, noise(40_000_000, 2)).expect("another version");
+    let piped = run(&["push", &path, &reference]);
+    assert!(!stderr(&piped).contains('['), "no bar: {}", stderr(&piped));
+    assert!(stderr(&piped).contains("model.safetensors: done"), "{}", stderr(&piped));
 }

@@ -43,6 +43,8 @@ pub enum Act {
     Flip,
     /// Say nothing more.
     Hang,
+    /// Answer as always, once all that the barrier wants are here; 500 when they do not come.
+    Meet(Arc<tokio::sync::Barrier>),
 }
 
 type Hook = Box<dyn FnMut(&Seen) -> Option<Act> + Send>;
@@ -178,6 +180,7 @@ impl Fake {
         let cut = if let Some(Act::CutReply(count)) = act { Some(count) } else { None };
         let (status, headers, mut reply) = match act {
             Some(Act::Reply(status, headers, reply)) => (status, headers, reply),
+            Some(Act::Meet(barrier)) if !met(&barrier).await => (500, vec![], vec![]),
             _ => self.answer(&seen, body),
         };
         if flip {
@@ -228,6 +231,10 @@ impl Fake {
         }
         (404, vec![], b"{}".to_vec())
     }
+}
+
+async fn met(barrier: &tokio::sync::Barrier) -> bool {
+    tokio::time::timeout(std::time::Duration::from_secs(10), barrier.wait()).await.is_ok()
 }
 
 impl State {
@@ -308,6 +315,11 @@ impl State {
             None => (404, vec![], br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#.to_vec()),
         }
     }
+}
+
+/// Those of someone who waits for what takes its time.
+pub fn patient() -> Options {
+    Options { idle: std::time::Duration::from_secs(60), ..options() }
 }
 
 /// Options that make a test quick.

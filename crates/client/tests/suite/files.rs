@@ -4,20 +4,27 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use larder_client::credentials::Anonymous;
 use larder_client::model_pack;
 use larder_client::sink::FilesSink;
 use larder_client::source::{OpenOptions, Remote, open};
-use larder_client::{Destination, Error, Hasher, Name, Result, TransferOptions, destinations, transfer};
+use larder_client::{
+    Client, Destination, Error, Hasher, Name, Repository, Result, TransferOptions, destinations, transfer,
+};
 use larder_oci::digest::{Algorithm, Digest};
 use serde_json::json;
 
-use crate::fake::{Act, Fake, noise};
+use crate::fake::{Act, Fake, Seen, noise, patient};
 use crate::listener::Listener;
 
 async fn push(fake: &Fake, path: &Path, reference: &str) -> Digest {
+    push_by(&fake.client(), fake, path, reference).await
+}
+
+async fn push_by(client: &Client, fake: &Fake, path: &Path, reference: &str) -> Digest {
     let source = open(path, &OpenOptions::default()).await.expect("a source");
     let reference = format!("{}/{reference}", fake.host).parse().expect("a reference");
-    let (all, _) = destinations(&fake.client(), &[reference]).expect("destinations");
+    let (all, _) = destinations(client, &[reference]).expect("destinations");
     let outcomes = transfer(source.as_ref(), &all, &TransferOptions::default(), &Listener::default().progress())
         .await
         .expect("pushed");
@@ -25,7 +32,11 @@ async fn push(fake: &Fake, path: &Path, reference: &str) -> Digest {
 }
 
 async fn pull(fake: &Fake, destination: &Path, replace: bool, listener: &Listener) -> Result<()> {
-    let remote = Remote::new(fake.repository("model"), "1".parse().expect("a tag"));
+    pull_from(fake.repository("model"), destination, replace, listener).await
+}
+
+async fn pull_from(from: Repository, destination: &Path, replace: bool, listener: &Listener) -> Result<()> {
+    let remote = Remote::new(from, "1".parse().expect("a tag"));
     let target = Destination { target: Arc::new(FilesSink::new(destination, replace)), names: vec![Name::default()] };
     let mut options = TransferOptions::default();
     options.retry.first = std::time::Duration::from_millis(5);
@@ -85,6 +96,31 @@ async fn a_folder_comes_back_byte_for_byte() {
     let listener = Listener::default();
     pull(&fake, &destination, false, &listener).await.expect("pulled again");
     assert_eq!(listener.count("begin"), 0, "what is there is not moved");
+}
+
+/// The registry answers none of the three layers before it was asked for all of them.
+#[tokio::test]
+async fn layers_go_up_and_come_back_beside_each_other() {
+    let (fake, source, back) = (Fake::start().await, tempfile::tempdir().expect("a"), tempfile::tempdir().expect("b"));
+    for (name, seed) in [("a.bin", 40), ("b.bin", 41), ("c.bin", 42)] {
+        write(source.path(), name, &noise(100_000, seed));
+    }
+    let client = Client::new(patient(), Arc::new(Anonymous));
+    let meet = |method: &'static str, part: &'static str| {
+        let barrier = Arc::new(tokio::sync::Barrier::new(3));
+        move |seen: &Seen| {
+            let large = seen.header("content-length").is_none_or(|length| length == "100000");
+            let held = seen.method == method && seen.path.contains(part) && large;
+            held.then(|| Act::Meet(Arc::clone(&barrier)))
+        }
+    };
+    fake.hook(meet("PUT", "/blobs/uploads/"));
+    push_by(&client, &fake, source.path(), "model:1").await;
+    assert_eq!(fake.count("PUT", "/blobs/uploads/"), 4, "three layers and the configuration, each once");
+    fake.hook(meet("GET", "/blobs/sha256:"));
+    let from = client.repository(&fake.host, &"model".parse().expect("a name")).expect("a repository");
+    pull_from(from, &back.path().join("m"), false, &Listener::default()).await.expect("pulled");
+    assert_eq!(listing(&back.path().join("m")), listing(source.path()));
 }
 
 #[tokio::test]
