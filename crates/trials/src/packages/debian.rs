@@ -18,6 +18,7 @@ pub fn install_and_run(ground: &Ground<'_>) -> Outcome<String> {
     let within = Within { site: &site, root: &root };
     within.sh("dpkg --install /tmp/larder.deb")?;
     let unit = is_installed(&within)?;
+    let exposure = is_hardened(&within)?;
     let (user, serve) = service(&unit)?;
     let installed = Installed {
         run: format!(
@@ -32,7 +33,7 @@ pub fn install_and_run(ground: &Ground<'_>) -> Outcome<String> {
     installed.tells_its_version(&ground.set.version)?;
     let seen = installed.round_trip(&ground.trial.observer)?;
     is_removed(&within)?;
-    Ok(format!("dpkg; as user {user}: {seen}; removed, purged"))
+    Ok(format!("dpkg; exposure {exposure}; as user {user}: {seen}; removed, purged"))
 }
 
 struct Within<'a> {
@@ -50,6 +51,20 @@ impl Within<'_> {
     fn has(&self, path: &str) -> bool {
         self.root.join(path).symlink_metadata().is_ok()
     }
+}
+
+/// What systemd says of the units: they are whole, and the service is exposed by 2.0 of 10 at most.
+fn is_hardened(within: &Within<'_>) -> Outcome<String> {
+    let (site, root) = (within.site, within.root.display());
+    // The small Debian has no systemd; the targets that the units name come from this machine.
+    let targets = "sysinit,basic,shutdown,network-online,network,multi-user,sockets,local-fs,swap";
+    site.sh(&format!("bash -c 'cp /usr/lib/systemd/system/{{{targets}}}.target {root}/usr/lib/systemd/system/'"))?;
+    let analyze = format!("systemd-analyze --root={root} --man=no --no-pager");
+    let said = site.sh(&format!("{analyze} verify larder.service larder.socket"))?.all();
+    ensure_eq!(said, "", "what systemd says of the units");
+    let said = site.sh(&format!("{analyze} security --offline=true --threshold=20 larder.service"))?.all();
+    let level = said.lines().last().and_then(|line| line.split_once(": ")).map(|(_, level)| level);
+    Ok(level.and_then(|level| level.split(' ').next()).unwrap_or(&said).to_owned())
 }
 
 /// Files, user, data folder and unit are as they should be. Answers the unit.
