@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use larder_oci::{Digest, Reference, RepositoryName};
 use serde_json::json;
 
-use crate::engine::{Done, Fault, Kind, Row, Tx, values};
+use crate::engine::{Done, Fault, Kind, Row, Tx, unseen, values};
+use crate::kept::Kept;
 use crate::keys;
 use crate::leases;
 use crate::lookup::{self, Hold};
@@ -30,7 +31,24 @@ impl Catalog {
         reference: &Reference,
         with_bytes: bool,
     ) -> Result<Option<Manifest>> {
-        let (repository, reference) = (repository.clone(), reference.clone());
+        if let Some(kept) = self.kept().get(self.engine(), repository, reference, with_bytes) {
+            return Ok(Some(kept));
+        }
+        let reading = Kept::reading(self.engine(), repository);
+        let found = self.read_manifest(repository.clone(), reference.clone(), with_bytes).await?;
+        if let (Some(reading), Some(found)) = (reading, &found) {
+            self.kept().keep(&reading, repository, reference, found);
+        }
+        Ok(found)
+    }
+
+    /// The same, asked of the database.
+    pub(crate) async fn read_manifest(
+        &self,
+        repository: RepositoryName,
+        reference: Reference,
+        with_bytes: bool,
+    ) -> Result<Option<Manifest>> {
         let work = move |tx: &mut Tx<'_>| match (&reference, with_bytes) {
             (Reference::Tag(tag), true) => {
                 let sql = "SELECT c.digest, m.media_type, m.size, m.incomplete, c.bytes FROM repositories r
@@ -133,7 +151,11 @@ impl Catalog {
     pub async fn pulled(&self, pulls: &[(RepositoryName, Digest, Timestamp)]) -> Result<()> {
         for some in pulls.chunks(PULLS) {
             let some = some.to_vec();
-            self.engine().write(Kind::Shrink, move |tx| some.iter().try_for_each(|pull| note_pull(tx, pull))).await?;
+            let work = move |tx: &mut Tx<'_>| {
+                unseen();
+                some.iter().try_for_each(|pull| note_pull(tx, pull))
+            };
+            self.engine().write(Kind::Shrink, work).await?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use larder_oci::{Digest, EdgeKind, Reference};
 use serde_json::json;
 
 use crate::access;
-use crate::engine::{Done, Fault, Kind, Row, Tx, Value, values};
+use crate::engine::{Done, Fault, Kind, Row, Tx, Value, values, within};
 use crate::import::ImportedManifest;
 use crate::keys::{self, DigestKey};
 use crate::lookup::{self, Hold};
@@ -74,6 +74,7 @@ struct Facts {
 type Known = BTreeMap<Digest, Facts>;
 
 fn put(tx: &mut Tx<'_>, push: &PutManifest) -> Done<PutManifestOutcome> {
+    within(&push.repository);
     let quotas = Quotas::over(tx, &push.repository)?;
     let repository = lookup::repository(tx, &push.repository, Hold::Share)?;
     let known = look(tx, repository.unwrap_or(0), push)?;

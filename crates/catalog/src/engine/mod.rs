@@ -11,6 +11,7 @@ mod migrations;
 pub(crate) mod plans;
 pub(crate) mod postgres;
 mod queue;
+mod shares;
 pub(crate) mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use self::latency::LatencyCounter;
 pub use self::latency::{LATENCY_CLASSES, Latency};
 pub(crate) use self::migrations::{POSTGRES as MIGRATIONS_POSTGRES, SQLITE as MIGRATIONS_SQLITE};
 use self::queue::Queue;
+pub(crate) use self::shares::{Shares, unseen, within};
 pub(crate) use self::tx::{Row, Tx, Value, dialect, unreadable, values};
 pub(crate) use self::unit::Kind;
 use self::unit::Pending;
@@ -81,6 +83,7 @@ pub(crate) struct Engine {
     pub is_postgres: bool,
     read_only: bool,
     changes: Arc<AtomicU64>,
+    pub shares: Arc<Shares>,
 }
 
 impl Engine {
@@ -103,6 +106,11 @@ impl Engine {
         F: FnMut(&mut Tx<'_>) -> Done<T> + Send + 'static,
     {
         self.submit(&self.reads, &self.health.reads, kind, work).await
+    }
+
+    /// Whether it was opened for reading alone.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// How many units of this process that [announced](announce) their change were committed.

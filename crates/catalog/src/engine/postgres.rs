@@ -66,6 +66,7 @@ pub(crate) fn open(url: &str, options: &Options, known: &'static [Migration]) ->
         is_postgres: true,
         read_only: options.read_only,
         changes: Arc::default(),
+        shares: Arc::default(),
     })
 }
 

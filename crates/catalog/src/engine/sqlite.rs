@@ -18,7 +18,7 @@ use super::migrations::{self, Migration};
 use super::queue::{Queue, Taken};
 use super::unit::{Kind, Unit};
 use super::writer::{Writer, read_error, write_error};
-use super::{Done, Engine, Fault, Health, Tx};
+use super::{Done, Engine, Fault, Health, Shares, Tx};
 use crate::model::Options;
 use crate::{Error, Result};
 
@@ -45,7 +45,7 @@ pub(crate) fn open(path: &Path, options: &Options, known: &'static [Migration]) 
     let mover = connect(path, options)?;
     mover.busy_timeout(Duration::from_secs(1)).map_err(failed)?;
     watch_log(&mut connection, &wal_pages).map_err(failed)?;
-    let writes = Arc::new(Queue::new());
+    let (writes, shares) = (Arc::new(Queue::new()), Arc::<Shares>::default());
     let writer = Writer {
         connection,
         queue: Arc::clone(&writes),
@@ -55,6 +55,7 @@ pub(crate) fn open(path: &Path, options: &Options, known: &'static [Migration]) 
         wal_pages: Arc::clone(&wal_pages),
         checkpoint: Some(checkpoint),
         gather: Duration::ZERO,
+        shares: Arc::clone(&shares),
     };
     let mover = Checkpoint { connection: mover, health: Arc::clone(&health), wal_pages, wake };
     let (reads, mut threads) = start_readers(path, options)?;
@@ -69,6 +70,7 @@ pub(crate) fn open(path: &Path, options: &Options, known: &'static [Migration]) 
         is_postgres: false,
         read_only: false,
         changes: Arc::default(),
+        shares,
     })
 }
 
@@ -78,7 +80,7 @@ pub(crate) fn open_memory(options: &Options, known: &'static [Migration]) -> Res
     configure(&connection, options).map_err(write_error)?;
     migrate(&mut connection, None, known)?;
     let health = Arc::new(Health::new(None));
-    let queue = Arc::new(Queue::new());
+    let (queue, shares) = (Arc::new(Queue::new()), Arc::<Shares>::default());
     let writer = Writer {
         connection,
         queue: Arc::clone(&queue),
@@ -88,6 +90,7 @@ pub(crate) fn open_memory(options: &Options, known: &'static [Migration]) -> Res
         wal_pages: Arc::default(),
         checkpoint: None,
         gather: Duration::ZERO,
+        shares: Arc::clone(&shares),
     };
     let threads = Mutex::new(vec![start("catalog-writer", move || writer.run())?]);
     let (writes, reads) = (Arc::clone(&queue), queue);
@@ -100,6 +103,7 @@ pub(crate) fn open_memory(options: &Options, known: &'static [Migration]) -> Res
         is_postgres: false,
         read_only: options.read_only,
         changes: Arc::default(),
+        shares,
     })
 }
 
@@ -117,6 +121,7 @@ fn open_read_only(path: &Path, options: &Options, known: &'static [Migration]) -
         is_postgres: false,
         read_only: true,
         changes: Arc::default(),
+        shares: Arc::default(),
     })
 }
 

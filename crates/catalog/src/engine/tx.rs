@@ -13,6 +13,7 @@ use rusqlite::types::ToSqlOutput;
 
 use super::Fault;
 use super::postgres::Session;
+use super::shares;
 use crate::Error;
 use crate::keys;
 
@@ -116,6 +117,7 @@ fn prepare<'c>(
     sql: &'static str,
 ) -> Result<rusqlite::CachedStatement<'c>, Fault> {
     let statement = connection.prepare_cached(sql)?;
+    shares::note(sql);
     #[cfg(test)]
     super::plans::record(sql);
     debug_assert!(

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 
+use super::shares::{self, Changed};
 use super::{Done, Fault, Tx};
 use crate::{Error, Result};
 
@@ -39,6 +40,8 @@ pub(super) trait Unit: Send {
     fn kind(&self) -> Kind;
     /// Whether nobody waits for it any more. Then it need not begin.
     fn is_abandoned(&self) -> bool;
+    /// What it changed when it ran last.
+    fn changed(&self) -> &Changed;
     /// Runs it. May be called again after a rollback.
     fn run(&mut self, tx: &mut Tx<'_>) -> Done<()>;
     /// Tells the waiter: what it answered, when it is durable; else why not.
@@ -51,6 +54,7 @@ pub(super) struct Pending<T, F> {
     work: F,
     value: Option<T>,
     announced: bool,
+    changed: Changed,
     changes: Arc<AtomicU64>,
     waiter: oneshot::Sender<Result<T>>,
 }
@@ -58,7 +62,7 @@ pub(super) struct Pending<T, F> {
 impl<T, F: FnMut(&mut Tx<'_>) -> Done<T>> Pending<T, F> {
     pub fn new(kind: Kind, changes: Arc<AtomicU64>, work: F) -> (Self, oneshot::Receiver<Result<T>>) {
         let (waiter, answer) = oneshot::channel();
-        (Self { kind, work, value: None, announced: false, changes, waiter }, answer)
+        (Self { kind, work, value: None, announced: false, changed: Changed::Nothing, changes, waiter }, answer)
     }
 }
 
@@ -71,11 +75,16 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Done<T> + Send> Unit for Pending<T, F> {
         self.waiter.is_closed()
     }
 
+    fn changed(&self) -> &Changed {
+        &self.changed
+    }
+
     fn run(&mut self, tx: &mut Tx<'_>) -> Done<()> {
         self.value = None;
         ANNOUNCED.set(false);
         // A panic is this unit's fault alone: the thread and the units beside it go on.
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
+        let (outcome, changed) = shares::watch(|| catch_unwind(AssertUnwindSafe(|| (self.work)(tx))));
+        self.changed = changed;
         self.announced |= ANNOUNCED.take();
         self.value =
             Some(outcome.unwrap_or_else(|_| Err(Fault::Error(Error::Database("a unit of work panicked".to_owned()))))?);

@@ -16,7 +16,7 @@ use super::checkpoint::CHECKPOINT_PAGES;
 use super::health::Health;
 use super::queue::{Queue, Taken};
 use super::unit::{Kind, Unit};
-use super::{Done, Fault, Tx};
+use super::{Done, Fault, Shares, Tx};
 use crate::{Error, Result};
 
 /// After this time without work the writer tidies up.
@@ -43,6 +43,8 @@ pub(super) struct Writer {
     pub checkpoint: Option<SyncSender<()>>,
     /// How long to wait before the next group.
     pub gather: Duration,
+    /// What readers keep is told from it.
+    pub shares: Arc<Shares>,
 }
 
 impl Writer {
@@ -137,7 +139,11 @@ impl Writer {
 
     fn commit(&mut self, done: Vec<Box<dyn Unit>>) -> std::result::Result<(), (Vec<Box<dyn Unit>>, Error)> {
         let begun = Instant::now();
-        if let Err(error) = self.connection.execute_batch("COMMIT") {
+        // Until it is dropped nobody takes what he kept for what is so.
+        let changing = self.shares.changing(done.iter().map(|unit| unit.changed()));
+        let outcome = self.connection.execute_batch("COMMIT");
+        drop(changing);
+        if let Err(error) = outcome {
             let error = self.judge(Fault::Sqlite(error));
             self.roll_back();
             return Err((done, error));
