@@ -134,7 +134,8 @@ impl Access {
         let (stored, credential) = self.stored(user, row.as_deref(), accounts_exist);
         let now = self.inner.now();
         let right = async || self.stands(&format!("user:{user}"), credential.unwrap_or_default()).await;
-        let known = || credential.is_some() && self.inner.passwords.remembered(user, &stored, password, now) == Some(true);
+        let known =
+            || credential.is_some() && self.inner.passwords.remembered(user, &stored, password, now) == Some(true);
         // What was right a moment ago is let in before anything is throttled: somebody else's guesses from the same address must not lock it out.
         if known() {
             return right().await;

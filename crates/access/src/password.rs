@@ -287,12 +287,10 @@ mod tests {
         let started = std::time::Instant::now();
         let ask = || {
             let (passwords, stored) = (Arc::clone(&passwords), stored.clone());
-            tokio::spawn(
-                async move {
-                    let _alone = passwords.alone("alice", &stored, "correct horse").await;
-                    passwords.verify("alice", &stored, "correct horse", Timestamp::UNIX_EPOCH).await
-                },
-            )
+            tokio::spawn(async move {
+                let _alone = passwords.alone("alice", &stored, "correct horse").await;
+                passwords.verify("alice", &stored, "correct horse", Timestamp::UNIX_EPOCH).await
+            })
         };
         let many: Vec<_> = (0..1_000).map(|_| ask()).collect();
         for one in many {

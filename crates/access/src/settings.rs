@@ -65,7 +65,9 @@ impl Settings {
             sign_up.check()?;
             if self.ldap.is_some() || self.oidc_login.is_some() {
                 // Who signed up as alice would have what the directory's alice was granted.
-                return Err("people come from a directory, an identity provider or by signing up: set one of them".to_owned());
+                return Err(
+                    "people come from a directory, an identity provider or by signing up: set one of them".to_owned()
+                );
             }
         }
         self.ldap.as_ref().map_or(Ok(()), Ldap::check)
@@ -240,7 +242,9 @@ mod tests {
         };
         let check = |url, start_tls| ldap(url, start_tls).check().is_ok();
         assert!(check("ldaps://d.example", false) && check("ldap://d.example", true));
-        assert!(check("ldap://127.0.0.1", false) && check("ldap://localhost:3890", false) && check("ldap://[::1]", false));
+        assert!(
+            check("ldap://127.0.0.1", false) && check("ldap://localhost:3890", false) && check("ldap://[::1]", false)
+        );
         for bad in ["ldap://d.example", "ldap://192.0.2.1", "ldap://127.0.0.1.evil.example", "ldap://0.0.0.0"] {
             assert!(!check(bad, false), "{bad}");
         }

@@ -83,9 +83,8 @@ impl SignUp {
     pub(crate) fn check(&self) -> Result<(), String> {
         let is_domain = |domain: &String| {
             let labels: Vec<&str> = domain.split('.').collect();
-            let is_label = |label: &&str| {
-                !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            };
+            let is_label =
+                |label: &&str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             labels.len() > 1 && labels.iter().all(is_label)
         };
         if self.domains.is_empty() {
@@ -106,7 +105,8 @@ impl SignUp {
             return Err(format!("only addresses of {} sign up here", self.domains.join(", ")));
         }
         let name = name.parse::<AccountName>().ok().filter(AccountName::is_namespace);
-        let name = name.ok_or("what stands before the @ becomes the name, and has to be of a-z, 0-9, '.', '_' and '-'")?;
+        let name =
+            name.ok_or("what stands before the @ becomes the name, and has to be of a-z, 0-9, '.', '_' and '-'")?;
         Ok((email, name))
     }
 }

@@ -47,7 +47,10 @@ async fn a_password_longer_than_bcrypt_logs_in_as_it_did_before() {
     tokio::time::sleep(std::time::Duration::from_millis(600)).await;
     world.identify(basic("alice", &long)).await.expect("whole, as people type it");
     assert_eq!(world.identify(basic("alice", &long[..71])).await.unwrap_err(), Refused::Wrong);
-    assert_eq!(world.identify(basic("alice", &long.replace("correct", "incorrect"))).await.unwrap_err(), Refused::Wrong);
+    assert_eq!(
+        world.identify(basic("alice", &long.replace("correct", "incorrect"))).await.unwrap_err(),
+        Refused::Wrong
+    );
 }
 
 #[tokio::test]

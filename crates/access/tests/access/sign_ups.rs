@@ -200,10 +200,8 @@ async fn people_come_from_one_place() {
         group_filter: String::new(),
         group_attribute: "cn".to_owned(),
     });
-    let ports = larder_access::Ports {
-        fetch: Arc::new(crate::issuer::Http),
-        clock: Arc::new(larder_access::SystemClock),
-    };
+    let ports =
+        larder_access::Ports { fetch: Arc::new(crate::issuer::Http), clock: Arc::new(larder_access::SystemClock) };
     let catalog = larder_catalog::Catalog::open_memory().await.unwrap();
     let refused = larder_access::Access::open(catalog, settings, ports).await.unwrap_err();
     assert!(refused.to_string().contains("one of them"), "{refused}");

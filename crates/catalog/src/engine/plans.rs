@@ -138,6 +138,7 @@ async fn exercise(f: &Fixture) {
     f.upload(&a, &session.id).await.expect("answered");
     f.delete_upload(&a, &session.id).await.expect("answered");
     f.pulled(&[(a.clone(), push.digest, at(3))]).await.expect("answered");
+    f.add_tag(&a, &tag("i"), &push.digest, "retag", stamp(2)).await.expect("answered");
     f.put_tag(&a, &tag("i"), &push.digest, "retag", stamp(2)).await.expect("answered");
     f.put_tag(&a, &tag("i"), &index.digest, "retag", stamp(2)).await.expect("answered");
     f.delete_tag(&a, &tag("u"), stamp(2)).await.expect("answered");

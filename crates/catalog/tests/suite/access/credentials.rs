@@ -165,9 +165,8 @@ async fn an_invitation_is_accepted_once_and_in_time(f: Fixture) {
 async fn a_sign_up_is_confirmed_once_in_time_and_never_as_the_first_user(f: Fixture) {
     let sign_up = |text: &str| SignUp { email: format!("{text}@example.org"), name: text.to_owned(), expires: at(10) };
     f.add_sign_up(&[1; 32], sign_up("bob"), stamp(1)).await.expect("stored");
-    let confirm = async |secret: u8, second| {
-        f.confirm_sign_up(&[secret; 32], "hash", stamp(second)).await.expect("answered")
-    };
+    let confirm =
+        async |secret: u8, second| f.confirm_sign_up(&[secret; 32], "hash", stamp(second)).await.expect("answered");
     assert_eq!(confirm(1, 2).await, ConfirmSignUp::Ended, "nobody administers yet");
     assert_eq!(f.user("bob").await.expect("answered"), None);
     user(&f, "alice").await;
@@ -181,12 +180,18 @@ async fn a_sign_up_is_confirmed_once_in_time_and_never_as_the_first_user(f: Fixt
     assert_eq!(confirm(2, 9).await, ConfirmSignUp::Created("bob".to_owned()));
     assert_eq!(confirm(2, 9).await, ConfirmSignUp::Ended);
     let bob = f.user("bob").await.expect("answered").expect("bob");
-    assert_eq!((bob.administrator, bob.source, bob.email.as_deref()), (false, UserSource::SignUp, Some("bob@example.org")));
+    assert_eq!(
+        (bob.administrator, bob.source, bob.email.as_deref()),
+        (false, UserSource::SignUp, Some("bob@example.org"))
+    );
     let before = f.access_version().await.expect("answered");
     f.add_sign_up(&[3; 32], sign_up("alice"), stamp(1)).await.expect("stored");
     assert_eq!(confirm(3, 2).await, ConfirmSignUp::NameTaken("alice".to_owned()));
     assert_eq!(f.access_version().await.expect("answered"), before);
-    assert_eq!(f.user("alice").await.expect("answered").and_then(|user| user.password).as_deref(), Some("hash of alice"));
+    assert_eq!(
+        f.user("alice").await.expect("answered").and_then(|user| user.password).as_deref(),
+        Some("hash of alice")
+    );
     f.add_sign_up(&[4; 32], sign_up("carol"), stamp(1)).await.expect("stored");
     assert_eq!(f.prune_ended(at(11)).await.expect("pruned"), 1);
 }

@@ -84,9 +84,8 @@ async fn nobody_hears_whether_there_is_such_an_account() {
     let (guarded, letters) = guarded().await;
     guarded.user("alice").await;
     let stranger = guarded.stranger();
-    let ask = async |email: &str| {
-        told(&stranger.json(Method::POST, "/api/v1/signups", &json!({ "email": email })).await)
-    };
+    let ask =
+        async |email: &str| told(&stranger.json(Method::POST, "/api/v1/signups", &json!({ "email": email })).await);
     let (known, unknown) = (ask("alice@example.com").await, ask("nobody@example.com").await);
     assert_eq!(known.0, 202);
     assert_eq!(known, unknown, "status, headers and body");
@@ -125,7 +124,8 @@ async fn the_api_signs_up_and_shows_where_the_account_is_from() {
     );
     // An address that is full of wishes waits.
     for n in 0..20 {
-        let answer = stranger.json(Method::POST, "/api/v1/signups", &json!({ "email": format!("u{n}@example.com") })).await;
+        let answer =
+            stranger.json(Method::POST, "/api/v1/signups", &json!({ "email": format!("u{n}@example.com") })).await;
         if answer.status == 429 {
             assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|wait| wait > 60));
             return;
