@@ -4,6 +4,7 @@ mod accounts;
 mod commands;
 mod configuration;
 mod device_login;
+mod foreign_urls;
 mod imports;
 mod larder;
 mod ldap;

@@ -461,3 +461,27 @@ async fn cve_2026_35172_a_deleted_blob_does_not_come_back_through_another_reposi
     root.blob("root/a", bytes.clone()).await;
     assert_eq!(root.get(&here).await.body, bytes, "the same bytes pushed again are there");
 }
+
+/// Quay CVE-2024-5891: a token opens what its owner may open, whatever it was made for.
+#[tokio::test]
+async fn cve_2024_5891_a_token_gives_no_right_that_its_owner_lacks() {
+    let guarded = Guarded::new().await;
+    let (root, mallory) = (guarded.as_user("root"), guarded.user("mallory").await);
+    root.image("root/secret", "1").await;
+    mallory.image("mallory/own", "1").await;
+    let wide =
+        json!({ "name": "wide", "actions": ["pull", "push", "delete", "tag-move", "admin"], "repositories": ["**"] });
+    let wide = guarded.token_of(&mallory, &wide).await;
+    for client in [guarded.stranger().basic("root", &wide), guarded.stranger().bearer(&wide)] {
+        client.get("/v2/mallory/own/manifests/1").await.expect(200);
+        client.get("/v2/root/secret/manifests/1").await.expect(403);
+        client.delete("/v2/root/secret/manifests/1").await.expect(403);
+        client.json(Method::PATCH, "/api/v1/repositories/root/secret", &json!({ "public": true })).await.expect(403);
+        assert_eq!(client.get("/v2/_catalog").await.json(), json!({ "repositories": ["mallory/own"] }));
+    }
+    let grant = guarded.grant("user:mallory", &["pull"], "root/secret").await;
+    let bearer = guarded.stranger().bearer(&wide);
+    bearer.get("/v2/root/secret/manifests/1").await.expect(200);
+    guarded.operator().delete(&format!("/api/v1/grants/{grant}")).await.expect(204);
+    bearer.get("/v2/root/secret/manifests/1").await.expect(403);
+}

@@ -162,7 +162,7 @@ async fn over_tls_cookies_are_of_this_host_and_secure() {
     asked.expect(401);
 }
 
-/// Harbor CVE-2019-19025: a page of another site can neither sign somebody in nor change anything with his session.
+/// Harbor CVE-2019-19025, Quay CVE-2023-4959: a page of another site can neither sign somebody in nor change anything with his session.
 #[tokio::test]
 async fn cve_2019_19025_other_sites_change_nothing() {
     let guarded = Guarded::new().await;
