@@ -19,6 +19,7 @@ use crate::htpasswd::Htpasswd;
 use crate::keyring::{Keyring, SealedKey, VERIFIES};
 use crate::password::Passwords;
 use crate::recent::Kept;
+use crate::sign_up::SignUps;
 use crate::standing::Standing;
 use crate::throttle::Throttle;
 use crate::{OpenError, Ports, Refused, Settings};
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) htpasswd: Option<Htpasswd>,
     pub(crate) denials: Denials,
     pub(crate) issuers: Issuers,
+    pub(crate) sign_ups: SignUps,
     pub(crate) standings: Kept<Epoch, String, Arc<Standing>>,
     pub(crate) users: Kept<Epoch, String, Option<Arc<User>>>,
     pub(crate) tokens: Kept<Epoch, [u8; 32], Option<Arc<Token>>>,
@@ -92,6 +94,7 @@ impl Access {
             htpasswd,
             denials: Denials::default(),
             issuers: Issuers::default(),
+            sign_ups: SignUps::new(),
             standings: Kept::holding(20_000),
             users: Kept::holding(20_000),
             tokens: Kept::holding(20_000),

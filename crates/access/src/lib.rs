@@ -28,6 +28,7 @@ mod rights;
 mod secret_key;
 mod sessions;
 mod settings;
+mod sign_up;
 mod standing;
 mod throttle;
 pub mod token;
@@ -55,4 +56,5 @@ pub use rights::{Facts, Limit, Reason, ReasonEffect, Rights, Rule, Verdict, Visi
 pub use secret_key::SecretKey;
 pub use sessions::Begun;
 pub use settings::{HtpasswdRights, Ldap, LdapBind, OidcLogin, Settings};
+pub use sign_up::{Mail, SendMail, SignUp};
 pub use token::PlainToken;

@@ -286,7 +286,8 @@ impl Access {
     async fn caller_with(&self, login: &OidcLogin, claims: &Claims) -> Result<Caller, Refused> {
         let name = user_name(login, claims)?;
         let row = self.user_row(name.as_str()).await?;
-        if row.is_some_and(|row| row.password.is_some() && row.source == UserSource::Local) {
+        let is_own = |source| matches!(source, UserSource::Local | UserSource::SignUp);
+        if row.is_some_and(|row| row.password.is_some() && is_own(row.source)) {
             // Whoever picks the names at the provider must not pick up accounts that are not the provider's.
             return Err(Refused::Unfit(format!(
                 "the account {name} has a password here and is not the identity provider's"

@@ -43,7 +43,7 @@ impl Access {
     }
 
     /// The first user of all is an administrator. Who logs in first somewhere else must not become that.
-    async fn must_not_be_the_first(&self) -> Result<(), Refused> {
+    pub(crate) async fn must_not_be_the_first(&self) -> Result<(), Refused> {
         let page = self.inner.catalog.users(None, 1).await.map_err(unavailable)?;
         if page.items.is_empty() {
             return Err(Refused::Unfit(

@@ -9,7 +9,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use aws_lc_rs::{hmac, rand};
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::clock::between;
 use crate::recent::Recent;
@@ -64,6 +64,9 @@ const NOBODY: &str =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
 
+/// The turn of one who asks a question.
+pub(crate) type Alone = OwnedMutexGuard<()>;
+
 /// Checks passwords. At most one core hashes at a time; the same question asked twice is hashed once.
 #[derive(Debug)]
 pub(crate) struct Passwords {
@@ -93,7 +96,12 @@ impl Passwords {
         self.recall(&self.question(user, stored, password), now)
     }
 
-    /// Whether this is the password.
+    /// Waits until nobody else asks this question, and keeps others from it meanwhile: whoever comes second finds the first one's verdict.
+    pub(crate) async fn alone(&self, user: &str, stored: &Stored, password: &str) -> Alone {
+        self.turn(self.question(user, stored, password)).lock_owned().await
+    }
+
+    /// Whether this is the password. Asked by whoever is [`alone`](Self::alone) with the question.
     pub(crate) async fn verify(
         &self,
         user: &str,
@@ -102,8 +110,6 @@ impl Passwords {
         now: Timestamp,
     ) -> Result<bool, Busy> {
         let question = self.question(user, stored, password);
-        let turn = self.turn(question);
-        let _alone = turn.lock().await;
         if let Some(verdict) = self.recall(&question, now) {
             return Ok(verdict);
         }
@@ -183,6 +189,9 @@ fn hash(password: &str) -> String {
 mod tests {
     use super::*;
 
+    /// `htpasswd -Bbn -C 4 alice PASSWORD`, the ten digits twenty times.
+    const OF_APACHE: &str = "$2y$04$oHHFondcSSb8UxRrR6/DZO0.oWyganD4dIGflql4j7/dFmfwAhNai";
+
     #[tokio::test]
     async fn the_right_password_and_no_other() {
         let passwords = Passwords::new();
@@ -252,6 +261,25 @@ mod tests {
         }
     }
 
+    /// What `htpasswd -B` and Distribution do: bcrypt has 72 bytes, and whoever has a longer password there logs in with it.
+    #[test]
+    fn a_password_files_long_password_counts_to_its_72nd_byte_as_it_does_for_apache() {
+        let long = "0123456789".repeat(20);
+        let of_apache = Stored::Bcrypt(OF_APACHE.to_owned());
+        assert!(of_apache.matches(&long), "made by htpasswd -Bbn of all 200 bytes");
+        assert!(of_apache.matches(&long[..72]) && of_apache.matches(&format!("{}other", &long[..72])));
+        for wrong in [&long[..71], &format!("x{}", &long[1..]), ""] {
+            assert!(!of_apache.matches(wrong), "{wrong}");
+        }
+        let umlauts = "ä".repeat(100);
+        let stored = Stored::Bcrypt(bcrypt::hash(&umlauts, 4).unwrap());
+        assert!(stored.matches(&umlauts) && !stored.matches(&"ä".repeat(35)), "cut between bytes of a letter or not");
+        for length in [71, 72, 73, 1_000, 16_384] {
+            let stored = Stored::Bcrypt(bcrypt::hash("\0".repeat(length), 4).unwrap());
+            assert!(stored.matches(&"\0".repeat(length)) && !stored.matches(&"\u{1}".repeat(length)), "{length}");
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn the_same_question_is_hashed_once() {
         let passwords = Arc::new(Passwords::new());
@@ -259,9 +287,10 @@ mod tests {
         let started = std::time::Instant::now();
         let ask = || {
             let (passwords, stored) = (Arc::clone(&passwords), stored.clone());
-            tokio::spawn(
-                async move { passwords.verify("alice", &stored, "correct horse", Timestamp::UNIX_EPOCH).await },
-            )
+            tokio::spawn(async move {
+                let _alone = passwords.alone("alice", &stored, "correct horse").await;
+                passwords.verify("alice", &stored, "correct horse", Timestamp::UNIX_EPOCH).await
+            })
         };
         let many: Vec<_> = (0..1_000).map(|_| ask()).collect();
         for one in many {

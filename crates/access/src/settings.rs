@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::SecretKey;
+use crate::{SecretKey, SignUp};
 
 /// The settings of [`Access`](crate::Access).
 #[derive(Clone, Debug)]
@@ -22,7 +22,9 @@ pub struct Settings {
     pub ldap: Option<Ldap>,
     /// Login for people by OpenID Connect.
     pub oidc_login: Option<OidcLogin>,
-    /// Whether issuers and directories may be asked without TLS when they are on loopback (tests, and a provider on the same machine).
+    /// Self sign-up, confirmed by mail.
+    pub sign_up: Option<SignUp>,
+    /// Whether issuers may be asked without TLS when they are on loopback (tests).
     pub plain_http_on_loopback: bool,
     /// Seals signing keys and client secrets, and keys what is compared in memory.
     pub secret_key: SecretKey,
@@ -39,6 +41,7 @@ impl Settings {
             htpasswd_rights: HtpasswdRights::default(),
             ldap: None,
             oidc_login: None,
+            sign_up: None,
             plain_http_on_loopback: false,
             secret_key,
         }
@@ -58,7 +61,16 @@ impl Settings {
         {
             return Err(format!("the issuer {} is not an https:// address", login.issuer));
         }
-        self.ldap.as_ref().map_or(Ok(()), |ldap| ldap.check(self.plain_http_on_loopback))
+        if let Some(sign_up) = &self.sign_up {
+            sign_up.check()?;
+            if self.ldap.is_some() || self.oidc_login.is_some() {
+                // Who signed up as alice would have what the directory's alice was granted.
+                return Err(
+                    "people come from a directory, an identity provider or by signing up: set one of them".to_owned()
+                );
+            }
+        }
+        self.ldap.as_ref().map_or(Ok(()), Ldap::check)
     }
 }
 
@@ -117,14 +129,14 @@ pub struct Ldap {
 }
 
 impl Ldap {
-    fn check(&self, plain_on_loopback: bool) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         let (plain, rest) = match self.url.split_once("://") {
             Some(("ldaps", rest)) => (false, rest),
             Some(("ldap", rest)) => (!self.start_tls, rest),
             _ => return Err("the directory's address begins with ldaps:// or ldap://".to_owned()),
         };
         let authority = rest.split('/').next().unwrap_or_default();
-        if plain && !(plain_on_loopback && is_loopback(authority)) {
+        if plain && !is_loopback(authority) {
             return Err("passwords do not go to a directory in the clear: use ldaps:// or StartTLS".to_owned());
         }
         if !self.user_filter.contains("{name}") {
@@ -228,13 +240,14 @@ mod tests {
             group_filter: "(member={dn})".to_owned(),
             group_attribute: "cn".to_owned(),
         };
-        let check = |url, start_tls, loopback| ldap(url, start_tls).check(loopback).is_ok();
-        assert!(check("ldaps://d.example", false, false) && check("ldap://d.example", true, false));
+        let check = |url, start_tls| ldap(url, start_tls).check().is_ok();
+        assert!(check("ldaps://d.example", false) && check("ldap://d.example", true));
         assert!(
-            !check("ldap://d.example", false, true)
-                && !check("ldap://127.0.0.1", false, false)
-                && check("ldap://127.0.0.1", false, true)
+            check("ldap://127.0.0.1", false) && check("ldap://localhost:3890", false) && check("ldap://[::1]", false)
         );
-        assert!(!check("http://d.example", true, true));
+        for bad in ["ldap://d.example", "ldap://192.0.2.1", "ldap://127.0.0.1.evil.example", "ldap://0.0.0.0"] {
+            assert!(!check(bad, false), "{bad}");
+        }
+        assert!(!check("http://127.0.0.1", true));
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder_access::{
-    Access, By, HtpasswdRights, Ldap, LdapBind, NewAccount, OidcLogin, PlainToken, Ports, SecretKey, Settings,
+    Access, By, HtpasswdRights, Ldap, LdapBind, NewAccount, OidcLogin, PlainToken, Ports, SecretKey, Settings, SignUp,
     SystemClock,
 };
 use larder_catalog::Catalog;
 
 use crate::config::Configuration;
 use crate::fetch::HttpFetch;
+use crate::mail::Mailer;
 use crate::opened::chain;
 use crate::outcome::{Failure, Result};
 use crate::protected_files::ProtectedFiles;
@@ -34,6 +35,7 @@ pub async fn open(
         htpasswd_rights: HtpasswdRights { delete: configuration.switch("access.htpasswd_delete") },
         ldap: ldap(configuration),
         oidc_login: oidc(configuration),
+        sign_up: sign_up(configuration)?,
         ..Settings::new(service(configuration), secret_key(configuration, data, files)?)
     };
     let ports = Ports { fetch: Arc::new(HttpFetch::default()), clock: Arc::new(SystemClock) };
@@ -89,6 +91,18 @@ fn oidc(configuration: &Configuration) -> Option<OidcLogin> {
         groups_claim: text("oidc.groups_claim"),
         create_users: configuration.switch("oidc.create_users"),
     })
+}
+
+fn sign_up(configuration: &Configuration) -> Result<Option<SignUp>> {
+    let mailer = Mailer::configured(configuration)?;
+    let domains = configuration.list("signup.domains").to_vec();
+    if domains.is_empty() {
+        return Ok(None);
+    }
+    let needs = |key: &str, why: &str| Failure::usage(format!("signup.domains needs {key}: {why}"));
+    let mailer = mailer.ok_or_else(|| needs("mail.server", "the link is mailed"))?;
+    let site = configuration.text("public_url").ok_or_else(|| needs("public_url", "it says where the link leads"))?;
+    Ok(Some(SignUp { domains, site: site.trim_end_matches('/').to_owned(), mail: Arc::new(mailer) }))
 }
 
 /// Whether the configuration itself says who may log in.

@@ -13,6 +13,7 @@ mod identity_token;
 mod jobs;
 mod logging;
 mod logins;
+mod mail;
 mod named;
 mod opened;
 mod outcome;

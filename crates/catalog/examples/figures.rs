@@ -155,6 +155,7 @@ fn manifest(repository: &str, number: u64, layers: u64) -> Outcome<PutManifest> 
         tags: vec![format!("t{number:08}").parse()?],
         how: "push",
         condition: Condition::Any,
+        keep_tags: false,
         sparse: Sparse::Accept,
         taken_since: now,
         stamp: Stamp { identity: "alice".to_owned(), at: now, request_id: None, origin: Origin::default() },

@@ -225,6 +225,8 @@ pub struct PutManifest {
     pub how: &'static str,
     /// Looked at for the first tag, or for the digest itself when there is none.
     pub condition: Condition,
+    /// Whether tags that point elsewhere stay where they are, and the push is refused.
+    pub keep_tags: bool,
     /// About absent targets.
     pub sparse: Sparse,
     /// A target that was taken from this repository after this time is always refused.
@@ -233,6 +235,17 @@ pub struct PutManifest {
     pub stamp: Stamp,
     /// Follow-up work, queued in the same transaction.
     pub jobs: Vec<NewJob>,
+}
+
+/// What became of a tag that was to be new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddTag {
+    /// It points there now.
+    Added,
+    /// It points elsewhere, and stays.
+    Kept,
+    /// The repository has no such manifest.
+    Absent,
 }
 
 /// What became of a manifest push.
@@ -247,6 +260,8 @@ pub enum PutManifestOutcome {
         /// Tags that point elsewhere than before, with where they pointed.
         moved: Vec<(Tag, Option<Digest>)>,
     },
+    /// This tag points elsewhere, and stays.
+    TagKept(Tag),
     /// A member blob or manifest of this repository has another size than the manifest states.
     SizeMismatch {
         /// Which.

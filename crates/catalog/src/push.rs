@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use larder_oci::{Digest, EdgeKind, Reference};
+use larder_oci::{Digest, EdgeKind, Reference, Tag};
 use serde_json::json;
 
 use crate::access;
@@ -88,6 +88,11 @@ fn put(tx: &mut Tx<'_>, push: &PutManifest) -> Done<PutManifestOutcome> {
             Some(current)
         }
     };
+    if push.keep_tags
+        && let Some(tag) = elsewhere(tx, repository.unwrap_or(0), push)?
+    {
+        return Ok(PutManifestOutcome::TagKept(tag));
+    }
     if let Some(mismatch) = false_size(push, &known) {
         return Ok(mismatch);
     }
@@ -160,9 +165,18 @@ fn current(tx: &mut Tx<'_>, repository: i64, push: &PutManifest, known: &Known) 
     let Some(tag) = push.tags.first() else {
         return Ok(known.get(&push.digest).and_then(|facts| facts.manifest).map(|_| push.digest));
     };
-    let sql =
-        "SELECT d.digest FROM tags t JOIN digests d ON d.id = t.digest_id WHERE t.repository_id = $1 AND t.name = $2";
-    tx.row(sql, values![repository, tag], |row| row.digest(0))
+    tags::target(tx, repository, tag)
+}
+
+/// A tag of the push that points at something else.
+fn elsewhere(tx: &mut Tx<'_>, repository: i64, push: &PutManifest) -> Done<Option<Tag>> {
+    for tag in &push.tags {
+        let now = tags::target(tx, repository, tag)?;
+        if now.is_some_and(|now| now != push.digest) {
+            return Ok(Some(tag.clone()));
+        }
+    }
+    Ok(None)
 }
 
 fn holds(condition: &Condition, current: Option<&Digest>) -> bool {
@@ -384,7 +398,7 @@ fn move_tags(
     own: i64,
     push: &PutManifest,
     observed: Option<Option<Digest>>,
-) -> Done<Vec<(larder_oci::Tag, Option<Digest>)>> {
+) -> Done<Vec<(Tag, Option<Digest>)>> {
     let place = Place { id: repository, name: &push.repository };
     let conditional = push.tags.first().filter(|_| observed.is_some()).cloned();
     let mut moved = Vec::new();
@@ -396,6 +410,9 @@ fn move_tags(
             if observed != Some(before) {
                 return Err(Fault::Conflict("the tag moved while its condition was looked at"));
             }
+        }
+        if push.keep_tags && matches!(from, Some(Some(_))) {
+            return Err(Fault::Conflict("the tag was made while it was looked at"));
         }
         moved.extend(from.map(|from| (tag.clone(), from)));
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::engine::{Done, Fault, Kind, Tx, values};
 use crate::keys;
 use crate::lookup::{self, Hold};
-use crate::model::{DeleteOutcome, Page, Stamp};
+use crate::model::{AddTag, DeleteOutcome, Page, Stamp};
 use crate::outbox;
 use crate::page::page;
 use crate::{Catalog, Result};
@@ -41,6 +41,13 @@ pub(crate) fn point(
     let from = previous.map(|id| digest_of(tx, id)).transpose()?;
     changed(tx, place, tag, from.as_ref(), Some(to), how, stamp)?;
     Ok(Some(from))
+}
+
+/// Where a tag points.
+pub(crate) fn target(tx: &mut Tx<'_>, repository: i64, tag: &Tag) -> Done<Option<Digest>> {
+    let sql =
+        "SELECT d.digest FROM tags t JOIN digests d ON d.id = t.digest_id WHERE t.repository_id = $1 AND t.name = $2";
+    tx.row(sql, values![repository, tag], |row| row.digest(0))
 }
 
 /// Removes a tag. Answers where it pointed.
@@ -118,6 +125,31 @@ pub(crate) fn live_manifest(tx: &mut Tx<'_>, place: Place<'_>, wanted: &Digest) 
 }
 
 impl Catalog {
+    /// Points a tag that is nowhere yet at a manifest that the repository has.
+    pub async fn add_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        how: &str,
+        stamp: Stamp,
+    ) -> Result<AddTag> {
+        let (name, tag, wanted, how) = (repository.clone(), tag.clone(), *digest, how.to_owned());
+        let work = move |tx: &mut Tx<'_>| {
+            let Some(id) = lookup::repository(tx, &name, Hold::Share)? else { return Ok(AddTag::Absent) };
+            let place = Place { id, name: &name };
+            let Some(digest) = live_manifest(tx, place, &wanted)? else { return Ok(AddTag::Absent) };
+            if target(tx, id, &tag)?.is_some_and(|now| now != wanted) {
+                return Ok(AddTag::Kept);
+            }
+            match point(tx, place, &tag, (digest, &wanted), &how, &stamp)? {
+                Some(Some(_)) => Err(Fault::Conflict("the tag was made while it was looked at")),
+                _ => Ok(AddTag::Added),
+            }
+        };
+        self.engine().write(Kind::Shrink, work).await
+    }
+
     /// Points a tag at a manifest that the repository has. Answers `false` when it has not.
     pub async fn put_tag(
         &self,

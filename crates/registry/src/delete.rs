@@ -1,8 +1,9 @@
 //! Removing what clients ask to remove. Readers miss it at once; it lies in the trash for a while, and then bytes go with the sweep.
 
-use larder_catalog::model::DeleteOutcome;
+use larder_catalog::model::{AddTag, DeleteOutcome};
 use larder_oci::{Digest, Reference, RepositoryName, Tag};
 
+use crate::history::keeps_tags;
 use crate::pull::unknown;
 use crate::{Action, Actor, Error, Registry, Result};
 
@@ -52,6 +53,14 @@ impl Registry {
         self.permit_move(actor, repository).await?;
         let absent = || Error::ManifestUnknown { repository: repository.clone(), reference: to.to_string() };
         let target = self.inner.catalog.manifest(repository, to, false).await?.ok_or_else(absent)?;
+        if keeps_tags(actor, repository) {
+            let added = self.inner.catalog.add_tag(repository, tag, &target.digest, "retag", self.stamp(actor)).await?;
+            return match added {
+                AddTag::Added => Ok(target.digest),
+                AddTag::Kept => Err(Error::TagKept(tag.clone())),
+                AddTag::Absent => Err(absent()),
+            };
+        }
         let moved = self.inner.catalog.put_tag(repository, tag, &target.digest, "retag", self.stamp(actor)).await?;
         if moved { Ok(target.digest) } else { Err(absent()) }
     }

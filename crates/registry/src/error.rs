@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use larder_blobs as blobs;
 use larder_catalog as catalog;
 use larder_catalog::model::OverQuota;
-use larder_oci::{Digest, ErrorCode, ManifestError, RepositoryName, RepositoryPattern, UploadId};
+use larder_oci::{Digest, ErrorCode, ManifestError, RepositoryName, RepositoryPattern, Tag, UploadId};
 use serde_json::{Value, json};
 
 use crate::policy::{Problem, Problems};
@@ -21,6 +21,9 @@ pub enum Error {
     /// The actor may not do this, or may not know whether it exists.
     #[error("requested access to the resource is denied")]
     Denied,
+    /// A rule denies the actor to move tags, and this one points elsewhere.
+    #[error("requested access to the resource is denied: the tag {0} exists, and a grant denies moving tags")]
+    TagKept(Tag),
     /// No such repository.
     #[error("repository {0} is unknown")]
     RepositoryUnknown(RepositoryName),
@@ -228,7 +231,7 @@ impl Error {
     /// The code that a client sees.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Denied | Self::OverQuota(_) => ErrorCode::Denied,
+            Self::Denied | Self::TagKept(_) | Self::OverQuota(_) => ErrorCode::Denied,
             Self::RepositoryUnknown(_) | Self::NotMade(_) | Self::NoTree | Self::NotTakenOver => ErrorCode::NameUnknown,
             Self::ManifestUnknown { .. }
             | Self::NotThen { .. }
@@ -320,6 +323,7 @@ impl Error {
             Self::PolicyUnknown(pattern) => json!({ "pattern": pattern.as_str() }),
             Self::NoPolicy(name) => json!({ "name": name.as_str() }),
             Self::PolicyPaused(why) => json!({ "reason": why }),
+            Self::TagKept(tag) => json!({ "tag": tag.as_str() }),
             Self::Denied
             | Self::TooManyPolicies(_)
             | Self::UploadUnknown(_)

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use larder_catalog::model::{RollbackOutcome, RollbackTo, TagThen};
 use larder_oci::{Digest, RepositoryName, Tag};
 
-use crate::{Action, Actor, Error, Registry, Result};
+use crate::{Action, Actor, Error, Registry, Result, Verdict};
 
 /// What a rollback did, or would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,9 @@ impl Registry {
         dry_run: bool,
     ) -> Result<RolledBack> {
         self.permit_move(actor, repository).await?;
+        if keeps_tags(actor, repository) {
+            return Err(Error::TagKept(tag.clone()));
+        }
         let outcome = self.inner.catalog.rollback_tag(repository, tag, to, !dry_run, self.stamp(actor));
         match outcome.await? {
             RollbackOutcome::Moved { from, to } => Ok(RolledBack { from, to }),
@@ -63,6 +66,12 @@ impl Registry {
         self.serves_clients()?;
         self.writable()
     }
+}
+
+/// Whether a rule denies moving tags: then a push makes new ones and leaves those that are there (CVE-2026-31801). Of grants that say nothing about
+/// it, a push moves tags too, as clients expect.
+pub(crate) fn keeps_tags(actor: &Actor, repository: &RepositoryName) -> bool {
+    actor.verdict(Action::TagMove, repository) == Verdict::Denied
 }
 
 /// A point in time as people write it: RFC 3339, or a date, which means its first moment in UTC.

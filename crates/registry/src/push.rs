@@ -9,6 +9,7 @@ use larder_oci::{Algorithm, Digest, Edge, EdgeKind, ParsedManifest, Reference, R
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::clock::before;
+use crate::history::keeps_tags;
 use crate::{Action, Actor, Error, Registry, Result};
 
 /// Absent targets named in one warning; the rest are counted.
@@ -70,6 +71,7 @@ impl Registry {
             tags: tags.clone(),
             how: "push",
             condition: push.condition,
+            keep_tags: keeps_tags(actor, repository),
             sparse: self.inner.settings.sparse,
             taken_since: before(self.now(), self.inner.settings.taken_memory),
             stamp: self.stamp(actor),
@@ -80,6 +82,7 @@ impl Registry {
                 let warnings = self.warn_about(&missing);
                 Ok(ManifestPushed { digest, subject, tags, warnings })
             }
+            PutManifestOutcome::TagKept(tag) => Err(Error::TagKept(tag)),
             PutManifestOutcome::SizeMismatch { child, stated, actual } => {
                 Err(Error::SizeInvalid { digest: child, stated, actual })
             }

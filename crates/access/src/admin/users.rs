@@ -229,7 +229,7 @@ impl Access {
         self.account(&user).await
     }
 
-    pub(super) async fn account(&self, name: &str) -> Answer<Account> {
+    pub(crate) async fn account(&self, name: &str) -> Answer<Account> {
         let user = self.inner.catalog.user(name).await?.ok_or_else(|| absent("user", name))?;
         Ok(Account::from(user))
     }
@@ -240,7 +240,9 @@ impl Access {
         let stored = self.inner.catalog.user(name).await?.and_then(|user| user.password).ok_or_else(wrong)?;
         let (throttle, now) = (&self.inner.throttle, self.inner.now());
         throttle.attempt(name, by.address, now).map_err(|_| Problem::Busy)?;
-        match self.inner.passwords.verify(name, &Stored::Argon2(stored), current, now).await {
+        let stored = Stored::Argon2(stored);
+        let _alone = self.inner.passwords.alone(name, &stored, current).await;
+        match self.inner.passwords.verify(name, &stored, current, now).await {
             Ok(true) => {
                 throttle.forgive(name, by.address);
                 Ok(())
@@ -253,7 +255,7 @@ impl Access {
         }
     }
 
-    async fn hashed(&self, name: &str, password: &str) -> Answer<String> {
+    pub(crate) async fn hashed(&self, name: &str, password: &str) -> Answer<String> {
         if let Some(reason) = password::refuse(name, password) {
             return Err(Problem::Invalid(reason));
         }

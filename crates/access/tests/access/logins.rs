@@ -80,6 +80,27 @@ async fn guessing_is_slowed_down_where_it_comes_from() {
     world.identify(basic("alice", "guess again")).await.expect_err("still wrong");
 }
 
+/// docker opens many connections at once, and each shows the password that nobody has verified yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_with_one_right_password_is_let_in_and_one_with_a_wrong_password_is_not() {
+    let world = World::peopled().await;
+    let crowd = |password: &'static str| {
+        let ask = |_| {
+            let access = world.access.clone();
+            tokio::spawn(async move { access.identify(&basic("alice", password), HERE).await })
+        };
+        (0..200).map(ask).collect::<Vec<_>>()
+    };
+    for one in crowd(PASSWORD) {
+        one.await.unwrap().expect("nobody of them has guessed");
+    }
+    let mut throttled = 0;
+    for one in crowd("wrong") {
+        throttled += usize::from(matches!(one.await.unwrap().unwrap_err(), Refused::Throttled { .. }));
+    }
+    assert!(throttled > 150, "a crowd is no way around the throttle: {throttled}");
+}
+
 #[tokio::test]
 async fn right_tokens_are_untouched_by_guessing() {
     let world = World::peopled().await;

@@ -9,4 +9,5 @@ mod logins;
 mod password_file;
 mod people;
 mod robots;
+mod sign_ups;
 mod world;

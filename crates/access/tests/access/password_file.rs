@@ -40,6 +40,20 @@ async fn everyone_in_the_file_pulls_and_pushes_and_administers_nothing() {
 }
 
 #[tokio::test]
+async fn a_password_longer_than_bcrypt_logs_in_as_it_did_before() {
+    let (world, folder) = world(false).await;
+    let long = "correct horse battery staple ".repeat(10);
+    std::fs::write(folder.path().join("htpasswd"), line("alice", &long)).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    world.identify(basic("alice", &long)).await.expect("whole, as people type it");
+    assert_eq!(world.identify(basic("alice", &long[..71])).await.unwrap_err(), Refused::Wrong);
+    assert_eq!(
+        world.identify(basic("alice", &long.replace("correct", "incorrect"))).await.unwrap_err(),
+        Refused::Wrong
+    );
+}
+
+#[tokio::test]
 async fn delete_is_as_configured() {
     let (world, _folder) = world(true).await;
     let caller = world.identify(basic("alice", "secret")).await.unwrap();

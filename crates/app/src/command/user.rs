@@ -162,6 +162,7 @@ pub async fn run(command: UserCommand, context: &Context) -> Result {
                 Column { title: "NAME", cell: |user| text(&user["name"]) },
                 Column { title: "ADMINISTRATOR", cell: |user| text(&user["administrator"]) },
                 Column { title: "STATE", cell: state },
+                Column { title: "SOURCE", cell: |user| text(&user["source"]) },
                 Column { title: "CREATED", cell: |user| time(&user["created"]) },
                 Column { title: "LAST SEEN", cell: |user| time(&user["last_seen"]) },
             ];

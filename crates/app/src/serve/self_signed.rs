@@ -191,6 +191,9 @@ pub fn trust(authority: &Path, host: &str) -> String {
     format!(
         "Clients trust this registry once they know its authority, {file}:\n\
          \x20 docker      sudo install -D -m 644 {file} /etc/docker/certs.d/{host}/ca.crt\n\
+         \x20             with containerd's image store also:\n\
+         \x20               sudo install -m 644 {file} /usr/local/share/ca-certificates/larder.crt\n\
+         \x20               sudo update-ca-certificates && sudo systemctl restart docker\n\
          \x20 podman      sudo install -D -m 644 {file} /etc/containers/certs.d/{host}/ca.crt\n\
          \x20 containerd  sudo install -D -m 644 {file} /etc/containerd/certs.d/{host}/ca.crt\n\
          \x20             and in /etc/containerd/certs.d/{host}/hosts.toml:\n\
@@ -227,6 +230,23 @@ mod tests {
         for private in ["ca.key", "server.key"] {
             let facts = std::fs::metadata(folder.path().join("tls").join(private)).expect("it was made");
             assert_eq!(facts.permissions().mode() & 0o777, 0o600, "{private}");
+        }
+    }
+
+    #[test]
+    fn each_client_is_told_how_it_comes_to_trust_the_authority() {
+        let told = trust(Path::new("/srv/larder/tls/ca.pem"), "registry.lan:5000");
+        for line in [
+            "docker      sudo install -D -m 644 /srv/larder/tls/ca.pem /etc/docker/certs.d/registry.lan:5000/ca.crt",
+            // It asks for tokens without looking into certs.d.
+            "with containerd's image store also:",
+            "sudo install -m 644 /srv/larder/tls/ca.pem /usr/local/share/ca-certificates/larder.crt",
+            "sudo update-ca-certificates && sudo systemctl restart docker",
+            "podman      sudo install -D -m 644 /srv/larder/tls/ca.pem /etc/containers/certs.d/registry.lan:5000/ca.crt",
+            "containerd  sudo install -D -m 644 /srv/larder/tls/ca.pem /etc/containerd/certs.d/registry.lan:5000/ca.crt",
+            "[registry.\"registry.lan:5000\"]",
+        ] {
+            assert!(told.contains(line), "{line}\n{told}");
         }
     }
 

@@ -150,6 +150,32 @@ async fn a_login_is_docker_s_too_and_its_token_ends_with_it() {
 }
 
 #[tokio::test]
+async fn a_login_is_podman_s_too() {
+    let place = Place::new();
+    let served = place.serve();
+    let (host, run) = (host(&served), place.parent.path().join("run"));
+    std::fs::create_dir_all(run.join("containers")).expect("it can be made");
+    let file = run.join("containers/auth.json");
+    std::fs::write(&file, r#"{"auths":{"other.example":{"auth":"x"}}}"#).expect("it can be written");
+    let as_podman_sees_it = |words: &[&str], input: &str| {
+        let mut command = at_home(larder(words), place.parent.path());
+        command.env("XDG_RUNTIME_DIR", &run);
+        fed(command, input)
+    };
+    let words = ["login", &host, "--username", "alice", "--password-stdin"];
+    done(&as_podman_sees_it(&words, "correct horse\n"));
+    let auths = read(&file)["auths"].clone();
+    assert_eq!(auths["other.example"], json!({ "auth": "x" }));
+    let auth = auths[&host]["auth"].as_str().expect("podman is logged in");
+    let decoded = String::from_utf8(STANDARD.decode(auth).expect("it is base64")).expect("it is text");
+    let (user, token) = decoded.split_once(':').expect("a user and a secret");
+    assert!(user == "alice" && token.starts_with("ldr_"), "{decoded}");
+    assert_eq!(status(&format!("{}/v2/", served.url()), Some((user, token))).await, 200);
+    done(&as_podman_sees_it(&["logout", &host], ""));
+    assert_eq!(read(&file)["auths"], json!({ "other.example": { "auth": "x" } }));
+}
+
+#[tokio::test]
 async fn docker_asks_this_program_for_tokens_that_end_by_themselves() {
     let place = Place::new();
     let served = place.serve();

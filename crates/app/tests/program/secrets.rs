@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::larder::{Served, code, folders, larder, stderr, stdout, without_settings};
 
 const LDAP: &str = "canary-of-the-directory";
+const MAIL: &str = "planted-secret-of-the-mail-server";
 const OIDC: &str = "canary-of-the-provider";
 const PASSWORD: &str = "canary-of-alice-1";
 const WRONG: &str = "canary-that-was-mistyped";
@@ -32,6 +33,10 @@ impl Place {
             ("LARDER_OIDC__ISSUER", "https://127.0.0.1:1"),
             ("LARDER_OIDC__CLIENT_ID", "larder"),
             ("LARDER_OIDC__CLIENT_SECRET", OIDC),
+            ("LARDER_MAIL__SERVER", "smtps://127.0.0.1:1"),
+            ("LARDER_MAIL__FROM", "registry@example.com"),
+            ("LARDER_MAIL__USER", "registry"),
+            ("LARDER_MAIL__PASSWORD", MAIL),
             ("LARDER_SECRET_KEY_FILE", key.to_str().expect("text")),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -126,7 +131,8 @@ async fn cve_2025_48374_planted_secrets_are_found_nowhere() {
     let folder = place.data.display().to_string();
     let made = place.run(&["user", "add", "alice", "--password-stdin", "--data", &folder], &format!("{PASSWORD}\n"));
     assert_eq!(code(&made), 0, "{}", stderr(&made));
-    let mut secrets: Vec<String> = [LDAP, OIDC, PASSWORD, WRONG, CHANGED, key.as_str()].map(str::to_owned).to_vec();
+    let mut secrets: Vec<String> =
+        [LDAP, OIDC, MAIL, PASSWORD, WRONG, CHANGED, key.as_str()].map(str::to_owned).to_vec();
 
     let mut served = place.serve();
     let base = served.url().to_owned();

@@ -17,12 +17,14 @@ impl Catalog {
         self.engine().write(Kind::Grow, work).await
     }
 
-    /// Removes what ended before this time: assertions, refresh tokens, invitations, sessions. Answers how many.
+    /// Removes what ended before this time: assertions, refresh tokens, invitations, sign-ups, sessions. Answers how many.
     pub async fn prune_ended(&self, before: Timestamp) -> Result<u64> {
         let mut total = self.prune(move |tx| prune_assertions(tx, before)).await?;
         let sql = "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE kind = 1 AND expires_at < $1 ORDER BY expires_at LIMIT $2)";
         total += self.prune(move |tx| tx.execute(sql, values![before, PRUNED])).await?;
         let sql = "DELETE FROM invitations WHERE hash IN (SELECT hash FROM invitations WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
+        total += self.prune(move |tx| tx.execute(sql, values![before, PRUNED])).await?;
+        let sql = "DELETE FROM sign_ups WHERE hash IN (SELECT hash FROM sign_ups WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
         total += self.prune(move |tx| tx.execute(sql, values![before, PRUNED])).await?;
         let sql = "DELETE FROM sessions WHERE hash IN (SELECT hash FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
         total += self.prune(move |tx| tx.execute(sql, values![before, PRUNED])).await?;

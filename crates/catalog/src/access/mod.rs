@@ -13,6 +13,7 @@ mod making;
 mod patterns;
 mod robots;
 mod sessions;
+mod sign_ups;
 mod signing_keys;
 mod tokens;
 mod trusts;

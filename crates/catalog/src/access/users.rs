@@ -102,6 +102,7 @@ fn source(number: i64) -> Done<UserSource> {
         0 => Ok(UserSource::Local),
         1 => Ok(UserSource::Oidc),
         2 => Ok(UserSource::Ldap),
+        3 => Ok(UserSource::SignUp),
         _ => Err(unreadable("source of a user", number)),
     }
 }
@@ -111,10 +112,11 @@ fn source_number(source: UserSource) -> i64 {
         UserSource::Local => 0,
         UserSource::Oidc => 1,
         UserSource::Ldap => 2,
+        UserSource::SignUp => 3,
     }
 }
 
-fn create(tx: &mut Tx<'_>, user: &NewUser, stamp: &Stamp) -> Done<CreateUser> {
+pub(super) fn create(tx: &mut Tx<'_>, user: &NewUser, stamp: &Stamp) -> Done<CreateUser> {
     if find(tx, &user.name)?.is_some() {
         return Ok(CreateUser::Exists);
     }

@@ -14,7 +14,7 @@ use crate::fixture::{
 };
 use crate::model::access::{
     AuditEntry, AuditFilter, Effect, GrantFilter, Group, Invitation, NewGrant, NewRobot, NewUser, Outcome,
-    RepositoryChange, RobotChange, Subject, TokenKind, UserChange,
+    RepositoryChange, RobotChange, SignUp, Subject, TokenKind, UserChange,
 };
 use crate::model::policy::{ExpiringImage, ImagePart};
 use crate::model::webhooks::{DeliveryState, Settlement};
@@ -138,6 +138,7 @@ async fn exercise(f: &Fixture) {
     f.upload(&a, &session.id).await.expect("answered");
     f.delete_upload(&a, &session.id).await.expect("answered");
     f.pulled(&[(a.clone(), push.digest, at(3))]).await.expect("answered");
+    f.add_tag(&a, &tag("i"), &push.digest, "retag", stamp(2)).await.expect("answered");
     f.put_tag(&a, &tag("i"), &push.digest, "retag", stamp(2)).await.expect("answered");
     f.put_tag(&a, &tag("i"), &index.digest, "retag", stamp(2)).await.expect("answered");
     f.delete_tag(&a, &tag("u"), stamp(2)).await.expect("answered");
@@ -328,6 +329,10 @@ async fn credentials(f: &Fixture) {
     f.add_invitation(&[1; 32], invitation, stamp(1)).await.expect("answered");
     f.invitation(&[1; 32], at(1)).await.expect("answered");
     f.accept_invitation(&[1; 32], "hash", stamp(1)).await.expect("answered");
+    let sign_up = SignUp { email: "carol@example.org".to_owned(), name: "carol".to_owned(), expires: at(9) };
+    f.add_sign_up(&[1; 32], sign_up, stamp(1)).await.expect("answered");
+    f.sign_up(&[1; 32], at(1)).await.expect("answered");
+    f.confirm_sign_up(&[1; 32], "hash", stamp(1)).await.expect("answered");
     f.create_session(&[1; 32], session("s", 9), stamp(1)).await.expect("answered");
     f.session(&[1; 32], at(1)).await.expect("answered");
     f.session_of_id("s").await.expect("answered");

@@ -21,6 +21,8 @@ pub enum UserSource {
     Oidc,
     /// First seen at a login with LDAP.
     Ldap,
+    /// Signed up, and confirmed a mail address.
+    SignUp,
 }
 
 /// A person's account. Its identity is `user:NAME`.
@@ -399,6 +401,28 @@ pub struct Invitation {
     pub user: String,
     /// When it ends.
     pub expires: Timestamp,
+}
+
+/// A mail address whose owner asked for an account and has not opened the link yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignUp {
+    /// The address.
+    pub email: String,
+    /// The name that the account is to have.
+    pub name: String,
+    /// When the link ends.
+    pub expires: Timestamp,
+}
+
+/// What came of confirming a sign-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfirmSignUp {
+    /// The user of this name was made.
+    Created(String),
+    /// The sign-up has ended, or nobody administers yet.
+    Ended,
+    /// Somebody has the name by now, or others' repositories lie under it.
+    NameTaken(String),
 }
 
 /// A login to the pages.

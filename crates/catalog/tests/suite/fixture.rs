@@ -271,6 +271,7 @@ pub fn manifest(repository: &str, number: u64, edges: Vec<NewEdge>, tags: &[&str
         tags: tags.iter().map(|text| tag(text)).collect(),
         how: "push",
         condition: Condition::Any,
+        keep_tags: false,
         sparse: Sparse::Refuse,
         taken_since: at(-10_000),
         stamp: stamp(1),

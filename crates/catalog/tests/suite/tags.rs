@@ -1,11 +1,12 @@
 //! Tags and their history.
 
-use larder_catalog::model::{DeleteOutcome, PutManifest};
+use larder_catalog::model::{AddTag, DeleteOutcome, PutManifest, PutManifestOutcome};
 
 use crate::fixture::{Fixture, at, digest, manifest, name, stamp, tag};
 
 crate::on_every_database!(
     a_tag_moves_only_to_a_manifest_of_its_repository,
+    cve_2026_31801_a_tag_that_is_to_be_new_moves_nothing,
     a_deleted_tag_leaves_its_manifest,
     history_is_paged_from_the_newest,
     history_is_pruned_by_age_and_by_number,
@@ -27,6 +28,35 @@ async fn a_tag_moves_only_to_a_manifest_of_its_repository(f: Fixture) {
     let history = f.tag_history(&name("a"), &tag("t"), None, 10).await.expect("history").items;
     let moves: Vec<_> = history.iter().map(|event| (event.how.as_str(), event.from, event.to)).collect();
     assert_eq!(moves, [("retag", Some(one.digest), Some(two.digest)), ("push", None, Some(one.digest))]);
+}
+
+async fn cve_2026_31801_a_tag_that_is_to_be_new_moves_nothing(f: Fixture) {
+    let (one, two) = (manifest("a", 1, vec![], &["t"]), manifest("a", 2, vec![], &[]));
+    f.push(one.clone()).await;
+    f.push(two.clone()).await;
+    let add = async |text: &str, digest: &larder_oci::Digest| {
+        f.add_tag(&name("a"), &tag(text), digest, "retag", stamp(5)).await.expect("answered")
+    };
+    assert_eq!(add("t", &two.digest).await, AddTag::Kept);
+    assert_eq!(add("t", &one.digest).await, AddTag::Added, "where it points already");
+    assert_eq!(add("u", &two.digest).await, AddTag::Added);
+    assert_eq!(add("v", &digest(9)).await, AddTag::Absent);
+    let push = |n, tags: &[&str]| PutManifest { keep_tags: true, ..manifest("a", n, vec![], tags) };
+    let kept = f.put_manifest(push(3, &["new", "t"])).await.expect("answered");
+    assert_eq!(kept, PutManifestOutcome::TagKept(tag("t")));
+    let third = f.manifest(&name("a"), &push(3, &[]).digest.to_string().parse().expect("a reference"), false).await;
+    assert!(third.expect("answered").is_none(), "nothing of it was stored");
+    f.push(push(1, &["t"])).await;
+    // Two at once that both saw no tag: one of them makes it.
+    let pushes = (10..18).map(|n| {
+        let (catalog, push) = (f.catalog.clone(), push(n, &["race"]));
+        tokio::spawn(async move { catalog.put_manifest(push).await.expect("answered") })
+    });
+    let mut stored = 0;
+    for push in pushes.collect::<Vec<_>>() {
+        stored += u32::from(matches!(push.await.expect("no panic"), PutManifestOutcome::Stored { .. }));
+    }
+    assert_eq!(stored, 1);
 }
 
 async fn a_deleted_tag_leaves_its_manifest(f: Fixture) {

@@ -113,6 +113,7 @@ fn read(
         tags: Vec::new(),
         how: HOW,
         condition: Condition::Any,
+        keep_tags: false,
         sparse: Sparse::Accept,
         // What the sweep took from here plays no part: the tree says that it is there.
         taken_since: jiff::Timestamp::MAX,

@@ -17,6 +17,7 @@ mod repositories;
 mod robots;
 mod route;
 mod sessions;
+mod sign_ups;
 mod tags;
 mod trash;
 mod trusts;
@@ -156,6 +157,8 @@ async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> 
         | Route::Password(_)
         | Route::Invitation(_)
         | Route::Invitations
+        | Route::SignUps
+        | Route::SignUpConfirmations
         | Route::Groups
         | Route::Group(_)
         | Route::Members(_)
@@ -223,6 +226,8 @@ async fn about_accounts(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::Password(name), Method::PUT) => users::set_password(call, body, name).await,
         (Route::Invitation(name), Method::POST) => users::invite(call, name).await,
         (Route::Invitations, Method::POST) => users::accept(call, body).await,
+        (Route::SignUps, Method::POST) => sign_ups::create(call, body).await,
+        (Route::SignUpConfirmations, Method::POST) => sign_ups::confirm(call, body).await,
         (Route::Groups, Method::GET | Method::HEAD) => groups::list(call).await,
         (Route::Groups, Method::POST) => groups::create(call, body).await,
         (Route::Group(name), Method::GET | Method::HEAD) => groups::show(call, name).await,

@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, sessions, tags, trash,
-    trusts, upkeep, users, webhooks, whoami,
+    audit, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, sessions, sign_ups,
+    tags, trash, trusts, upkeep, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
 use crate::html::{self, escaped};
@@ -84,6 +84,8 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         users::set_password,
         users::invite,
         users::accept,
+        sign_ups::create,
+        sign_ups::confirm,
         groups::list,
         groups::create,
         groups::show,

@@ -131,7 +131,7 @@ impl From<Error> for Problem {
             detail: error.public_message(),
             facts: error.detail(),
             header: header.map(Box::new),
-            denied: matches!(error, Error::Denied),
+            denied: matches!(error, Error::Denied | Error::TagKept(_)),
             cause,
         }
     }

@@ -40,6 +40,10 @@ pub(super) enum Route {
     Invitation(String),
     /// `/api/v1/invitations`
     Invitations,
+    /// `/api/v1/signups`
+    SignUps,
+    /// `/api/v1/signups/confirm`
+    SignUpConfirmations,
     /// `/api/v1/groups`
     Groups,
     /// `/api/v1/groups/<group>`
@@ -156,6 +160,8 @@ impl Route {
             ["v1", "users", user, "password"] => Ok(Self::Password(account(user)?)),
             ["v1", "users", user, "invitation"] => Ok(Self::Invitation(account(user)?)),
             ["v1", "invitations"] => Ok(Self::Invitations),
+            ["v1", "signups"] => Ok(Self::SignUps),
+            ["v1", "signups", "confirm"] => Ok(Self::SignUpConfirmations),
             ["v1", "groups"] => Ok(Self::Groups),
             ["v1", "groups", group] => Ok(Self::Group(account(group)?)),
             ["v1", "groups", group, "members"] => Ok(Self::Members(account(group)?)),
@@ -241,6 +247,8 @@ impl Route {
             | Self::ImportRegistry2
             | Self::Invitation(_)
             | Self::Invitations
+            | Self::SignUps
+            | Self::SignUpConfirmations
             | Self::Rollback(..)
             | Self::UndeleteTag(..)
             | Self::UndeleteManifest(..)
@@ -280,7 +288,8 @@ impl Route {
     /// Whether nobody needs to say who he is here: what is public knowledge, and the ways in.
     pub fn is_for_everybody(&self) -> bool {
         let ways_in = matches!(self, Self::Invitations | Self::Exchange | Self::Device | Self::DeviceToken);
-        ways_in || matches!(self, Self::Index | Self::Document | Self::Version)
+        let sign_up = matches!(self, Self::SignUps | Self::SignUpConfirmations);
+        ways_in || sign_up || matches!(self, Self::Index | Self::Document | Self::Version)
     }
 
     /// What a token has to grant for a request of this method, where that is about a repository.

@@ -28,7 +28,7 @@ pub(super) struct User {
     email: Option<String>,
     /// Whether it has a password here.
     has_password: bool,
-    /// `local`, `oidc` or `ldap`.
+    /// `local`, `oidc`, `ldap` or `sign-up`.
     source: &'static str,
     /// When it was made, RFC 3339 in UTC.
     #[schema(format = DateTime)]
@@ -122,6 +122,13 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Op
     Option::deserialize(deserializer).map(Some)
 }
 
+impl User {
+    /// Where it is.
+    pub fn path(&self) -> String {
+        format!("/api/v1/users/{}", self.name)
+    }
+}
+
 impl From<Account> for User {
     fn from(account: Account) -> Self {
         Self {
@@ -134,6 +141,7 @@ impl From<Account> for User {
                 UserSource::Local => "local",
                 UserSource::Oidc => "oidc",
                 UserSource::Ldap => "ldap",
+                UserSource::SignUp => "sign-up",
             },
             created: account.created.to_string(),
             last_seen: account.last_seen.map(|seen| seen.to_string()),
@@ -184,7 +192,7 @@ pub(super) async fn create(call: Call<'_>, body: Body) -> Result<Response> {
         user.link = link(&call, &invitation);
         user.invitation = Some(invitation);
     }
-    Ok(created(&format!("/api/v1/users/{}", user.name), &user))
+    Ok(created(&user.path(), &user))
 }
 
 /// A user. For administrators and the user.

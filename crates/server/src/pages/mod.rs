@@ -8,6 +8,7 @@ mod form;
 mod invitation;
 mod oidc;
 mod sign_in;
+mod sign_up;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -39,7 +40,7 @@ type Result<T> = std::result::Result<T, Trouble>;
 /// Whether there is a page at the path.
 pub(crate) fn is_at(path: &str) -> bool {
     let pages = ["/login", "/login/oidc", "/login/callback", "/logout", "/account", "/invitation", "/style.css"];
-    pages.contains(&path)
+    pages.contains(&path) || matches!(path, sign_up::PATH | sign_up::LINK)
 }
 
 /// A visit of a page.
@@ -163,6 +164,10 @@ async fn visited(app: &App, asked: Asked) -> Result<Response> {
         ("/account", true, _) => account::show(&visit).await,
         ("/invitation", true, _) => invitation::show(&visit).await,
         ("/invitation", _, true) => invitation::submit(&visit, asked.body).await,
+        (sign_up::PATH, true, _) => sign_up::show(&visit),
+        (sign_up::PATH, _, true) => sign_up::submit(&visit, asked.body).await,
+        (sign_up::LINK, true, _) => sign_up::show_link(&visit).await,
+        (sign_up::LINK, _, true) => sign_up::confirm(&visit, asked.body).await,
         _ => Err(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "There is nothing to do here this way.")),
     }
 }

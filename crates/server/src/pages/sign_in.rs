@@ -5,7 +5,7 @@ use http::StatusCode;
 use larder_access::Presented;
 
 use super::form::{hidden, problem};
-use super::{HOME, Result, Trouble, Visit, see, with_cookies};
+use super::{HOME, Result, Trouble, Visit, see, sign_up, with_cookies};
 use crate::answer::Response;
 use crate::cookies;
 use crate::html::{self, escaped};
@@ -39,11 +39,15 @@ fn page(visit: &Visit<'_>, next: &str, user: &str, trouble: Option<&Trouble>) ->
     let elsewhere = settings.oidc_login.as_ref().map_or_else(String::new, |login| {
         format!("<p><a href=\"/login/oidc\">Sign in with {}</a></p>\n", escaped(&login.issuer))
     });
+    let newcomers = match visit.access.sign_up_domains() {
+        Some(_) => format!("\n<p>No account? <a href=\"{}\">Sign up</a></p>", sign_up::PATH),
+        None => String::new(),
+    };
     let body = format!(
         "{}{elsewhere}<form method=\"post\" action=\"/login\">\n{token}{}\n\
          <label for=\"user\">Name</label> <input id=\"user\" name=\"user\" value=\"{}\" autocomplete=\"username\" autocapitalize=\"none\" required autofocus>\n\
          <label for=\"password\">Password</label> <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\n\
-         <button>Sign in</button>\n</form>",
+         <button>Sign in</button>\n</form>{newcomers}",
         problem(trouble),
         hidden("next", own_path(next)),
         escaped(user),

@@ -95,7 +95,7 @@ async fn admitted(app: &App, asked: Asked, route: Route) -> Result<Response> {
         return Err(app.expired(&visitor, &need).await);
     }
     if !continues && !visitor.covers(&need) {
-        return Err(app.denied(&visitor, &need, &request_id).await);
+        return Err(app.denied(&visitor, &need, &request_id, DENIED).await);
     }
     if need.action() == Some(Action::Delete) && app.guard().await?.is_some_and(|guard| guard.forbids_deletes()) {
         return Err(Refusal::method_not_allowed("GET, HEAD, PUT").message("deletes are switched off"));
@@ -115,7 +115,9 @@ async fn admitted(app: &App, asked: Asked, route: Route) -> Result<Response> {
     };
     match dispatch(call, toll.on(asked.body), route).await {
         Err(refusal) if refusal.is_denied() && continues => Err(Refusal::new(ErrorCode::BlobUploadUnknown)),
-        Err(refusal) if refusal.is_denied() => Err(app.denied(&visitor, &need, &request_id).await),
+        Err(refusal) if refusal.is_denied() => {
+            Err(app.denied(&visitor, &need, &request_id, refusal.said().unwrap_or(DENIED)).await)
+        }
         outcome => outcome.map(|response| response.map(|body| toll.on(body))),
     }
 }
@@ -123,7 +125,7 @@ async fn admitted(app: &App, asked: Asked, route: Route) -> Result<Response> {
 impl App {
     /// What somebody is told who may not: whoever showed no account, or a token of too little scope, to get a better one; anybody else, in the words that
     /// docker prints, that he may not (case 10). What exists makes no difference (CVE-2019-19030).
-    async fn denied(&self, visitor: &Visitor, need: &Need, request_id: &str) -> Refusal {
+    async fn denied(&self, visitor: &Visitor, need: &Need, request_id: &str, words: &str) -> Refusal {
         let guard = match self.guard().await {
             Ok(Some(guard)) if visitor.caller.is_some() => guard,
             Ok(_) => return Refusal::denied(),
@@ -140,7 +142,7 @@ impl App {
             "name": need.repository().map(RepositoryName::as_str),
             "action": need.action().map(Action::as_str),
         });
-        Refusal::new(ErrorCode::Denied).message(DENIED).detail(detail)
+        Refusal::new(ErrorCode::Denied).message(words).detail(detail)
     }
 
     /// Whether his credential would do without the scope of the token that he changed it for.

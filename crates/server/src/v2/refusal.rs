@@ -53,6 +53,11 @@ impl Refusal {
         self.denied
     }
 
+    /// The sentence, if it is another than the code's.
+    pub fn said(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
     /// The path names nothing.
     pub fn not_found() -> Self {
         Self::new(ErrorCode::Unsupported).status(StatusCode::NOT_FOUND).message("there is nothing at this path")
@@ -140,7 +145,7 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let refusal = Self::new(error.code()).message(error.public_message()).detail(error.detail());
         match &error {
-            Error::Denied => Self { denied: true, ..refusal },
+            Error::Denied | Error::TagKept(_) => Self { denied: true, ..refusal },
             Error::PreconditionFailed { .. } => refusal.status(StatusCode::PRECONDITION_FAILED),
             Error::RepositoryExists(_) | Error::NameInUse(_) => refusal.status(StatusCode::CONFLICT),
             Error::UploadTooLarge { .. } => refusal.status(StatusCode::PAYLOAD_TOO_LARGE),

@@ -25,8 +25,8 @@ type Provoke = fn(&Scene<'_>) -> Outcome<Vec<Output>>;
 
 /// The page's sections, and how to come to what they say.
 const MESSAGES: &[(&str, Provoke)] = &[
-    ("`requested access to the resource is denied`", |scene| scene.push_without_a_login()),
-    ("`pull access denied`", |scene| scene.pull_without_a_login()),
+    ("`requested access to the resource is denied`", |scene| scene.push_without_a_right()),
+    ("`pull access denied`", |scene| scene.pull_without_a_right()),
     ("`no basic auth credentials`", |scene| scene.push_to_a_password_file()),
     ("`unauthorized`", |scene| scene.wrong_password()),
     ("`server gave HTTP response to HTTPS client`", |scene| scene.plain_http()),
@@ -88,7 +88,7 @@ impl<'a> Scene<'a> {
         let known = trial.lab.fixtures.small(trial.lab)?;
         let authority = Authority::new()?;
         let registry = Registry::open(trial, &authority, &[])?;
-        registry.accounts.users(&[("alice", PASSWORD)])?;
+        registry.accounts.users(&[("alice", PASSWORD), ("bob", PASSWORD)])?;
         let image = format!("{REGISTRY}/alice/ml-model:1.0");
         for origin in [Origin::Apt, Origin::Sid] {
             trust_in_docker(trial, origin, REGISTRY, &authority)?;
@@ -108,9 +108,9 @@ impl<'a> Scene<'a> {
         self.engines.iter().map(|engine| engine.site().clone().within(Duration::from_secs(90)).refused(line)).collect()
     }
 
-    fn log_in(&self) -> Outcome {
+    fn log_in(&self, user: &str) -> Outcome {
         for engine in &self.engines {
-            engine.sh(&format!("docker login -u alice -p '{PASSWORD}' {REGISTRY}"))?;
+            engine.sh(&format!("docker login -u {user} -p '{PASSWORD}' {REGISTRY}"))?;
         }
         Ok(())
     }
@@ -122,15 +122,24 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    fn push_without_a_login(&self) -> Outcome<Vec<Output>> {
-        self.refused(&format!("docker push {}", self.image))
+    fn push_without_a_right(&self) -> Outcome<Vec<Output>> {
+        self.without_a_right(&format!("docker push {}", self.image))
     }
 
-    fn pull_without_a_login(&self) -> Outcome<Vec<Output>> {
-        self.log_in()?;
+    /// What nobody is told, and then somebody who is logged in and may not.
+    fn without_a_right(&self, line: &str) -> Outcome<Vec<Output>> {
+        let mut said = self.refused(line)?;
+        self.log_in("bob")?;
+        said.extend(self.refused(line)?);
+        self.log_out()?;
+        Ok(said)
+    }
+
+    fn pull_without_a_right(&self) -> Outcome<Vec<Output>> {
+        self.log_in("alice")?;
         self.engines[0].sh(&format!("docker push {}", self.image))?;
         self.log_out()?;
-        self.refused(&format!("docker pull {}", self.image))
+        self.without_a_right(&format!("docker pull {}", self.image))
     }
 
     fn wrong_password(&self) -> Outcome<Vec<Output>> {
@@ -138,7 +147,7 @@ impl<'a> Scene<'a> {
     }
 
     fn missing_tag(&self) -> Outcome<Vec<Output>> {
-        self.log_in()?;
+        self.log_in("alice")?;
         let said = self.refused(&format!("docker pull {REGISTRY}/alice/ml-model:2.0"));
         self.log_out()?;
         said

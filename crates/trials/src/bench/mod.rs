@@ -5,6 +5,7 @@
 //! seconds per GiB hardly do, so those are what to compare. Needs what `.ci/install` installs.
 
 mod blobs;
+mod logins;
 mod metadata;
 pub(crate) mod peers;
 mod process;
@@ -148,6 +149,7 @@ fn rounds(bench: &mut Bench<'_>, out: &mut impl Write) -> Outcome {
         writeln!(out, "round {} of {}", round + 1, bench.scale.rounds)?;
         blobs::measure(bench, round)?;
         metadata::measure(bench, round)?;
+        logins::measure(bench)?;
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ impl Peer {
     }
 }
 
-fn larder(program: &Path, folder: &Path, port: u16) -> Command {
+pub fn larder(program: &Path, folder: &Path, port: u16) -> Command {
     let mut command = registry(program);
     command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(folder.join("data"));
     command.env("LARDER_DRAIN__DELAY", "0s").env("LARDER_LOG__LEVEL", "warn");

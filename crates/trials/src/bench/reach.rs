@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::blobs::{HASH_ALONE, RECEIVE_ALONE};
+use super::logins;
 use super::sheet::Sheet;
 
 const LARDER: &str = "Larder";
@@ -51,6 +52,10 @@ pub fn reached(sheet: &Sheet) -> Vec<Reached> {
     add("last byte to 201: 4 GiB in times of 64 MiB".to_owned(), commit(4096), commit(64), 2.0);
     let memory = "memory (RssAnon) at 64 pushes of 256 MiB, MiB";
     add(memory.to_owned(), larder(memory), Some(1.0), 256.0);
+    if let (Some(idle), Some(beside)) = (larder(logins::IDLE), larder(logins::BESIDE)) {
+        let limit = (logins::limit(idle) * 100.0).round() / 100.0;
+        all.push(Reached { what: logins::BESIDE.to_owned(), figure: beside, limit });
+    }
     all
 }
 
@@ -85,5 +90,9 @@ mod tests {
         assert!(verdicts[1].0 == 1.2 && verdicts[1].1, "{reached:?}");
         assert!(!verdicts[2].1, "the better nginx counts: {reached:?}");
         assert_eq!(markdown(&reached).matches("**missed**").count(), 2);
+        sheet.note(logins::IDLE, Less, LARDER, 1.0);
+        sheet.note(logins::BESIDE, Less, LARDER, 4.5);
+        let last = super::reached(&sheet).pop().expect("a row");
+        assert!(last.limit == 4.0 && !last.holds(), "{last:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! Tokens, trusts, keys, invitations, sessions.
 
 use larder_catalog::model::access::{
-    Condition, Invitation, NewUser, Session, SigningKey, Token, TokenKind, Trust, UserChange,
+    Condition, ConfirmSignUp, Invitation, NewUser, Session, SignUp, SigningKey, Token, TokenKind, Trust, UserChange,
+    UserSource,
 };
 use larder_oci::{Action, Actions};
 
@@ -17,6 +18,7 @@ crate::on_every_database!(
     an_assertion_is_taken_once,
     one_of_two_makes_the_first_signing_key,
     an_invitation_is_accepted_once_and_in_time,
+    a_sign_up_is_confirmed_once_in_time_and_never_as_the_first_user,
     a_session_ends_by_itself_or_by_hand,
     the_sessions_of_an_identity_are_listed_and_bounded,
     what_has_ended_is_pruned,
@@ -158,6 +160,40 @@ async fn an_invitation_is_accepted_once_and_in_time(f: Fixture) {
     assert_eq!(f.accept_invitation(&[2; 32], "other", stamp(9)).await.expect("answered"), None);
     let bob = f.user("bob").await.expect("answered").expect("bob");
     assert_eq!((bob.password.as_deref(), bob.revision), (Some("hash"), 2));
+}
+
+async fn a_sign_up_is_confirmed_once_in_time_and_never_as_the_first_user(f: Fixture) {
+    let sign_up = |text: &str| SignUp { email: format!("{text}@example.org"), name: text.to_owned(), expires: at(10) };
+    f.add_sign_up(&[1; 32], sign_up("bob"), stamp(1)).await.expect("stored");
+    let confirm =
+        async |secret: u8, second| f.confirm_sign_up(&[secret; 32], "hash", stamp(second)).await.expect("answered");
+    assert_eq!(confirm(1, 2).await, ConfirmSignUp::Ended, "nobody administers yet");
+    assert_eq!(f.user("bob").await.expect("answered"), None);
+    user(&f, "alice").await;
+    let before = f.access_version().await.expect("answered");
+    f.add_sign_up(&[2; 32], sign_up("bob"), stamp(1)).await.expect("stored");
+    assert_eq!(f.access_version().await.expect("answered"), before, "strangers empty nobody's caches");
+    assert_eq!(f.sign_up(&[1; 32], at(2)).await.expect("answered"), None, "a later one took its place");
+    assert_eq!(f.sign_up(&[2; 32], at(2)).await.expect("answered"), Some(sign_up("bob")));
+    assert_eq!(f.sign_up(&[2; 32], at(10)).await.expect("answered"), None);
+    assert_eq!(confirm(2, 10).await, ConfirmSignUp::Ended, "too late");
+    assert_eq!(confirm(2, 9).await, ConfirmSignUp::Created("bob".to_owned()));
+    assert_eq!(confirm(2, 9).await, ConfirmSignUp::Ended);
+    let bob = f.user("bob").await.expect("answered").expect("bob");
+    assert_eq!(
+        (bob.administrator, bob.source, bob.email.as_deref()),
+        (false, UserSource::SignUp, Some("bob@example.org"))
+    );
+    let before = f.access_version().await.expect("answered");
+    f.add_sign_up(&[3; 32], sign_up("alice"), stamp(1)).await.expect("stored");
+    assert_eq!(confirm(3, 2).await, ConfirmSignUp::NameTaken("alice".to_owned()));
+    assert_eq!(f.access_version().await.expect("answered"), before);
+    assert_eq!(
+        f.user("alice").await.expect("answered").and_then(|user| user.password).as_deref(),
+        Some("hash of alice")
+    );
+    f.add_sign_up(&[4; 32], sign_up("carol"), stamp(1)).await.expect("stored");
+    assert_eq!(f.prune_ended(at(11)).await.expect("pruned"), 1);
 }
 
 async fn a_session_ends_by_itself_or_by_hand(f: Fixture) {

@@ -379,3 +379,109 @@ async fn cve_2026_32590_the_state_of_an_upload_is_the_servers() {
     root.put(&format!("{path}?_state=other&digest={digest}"), "").await.expect(201);
     root.get("/v2/root/a/blobs/uploads/..%2f..%2fetc%2fpasswd").await.expect(400);
 }
+
+/// zot CVE-2026-31801: who may make tags and not move them moves none, whichever way it is tried, and of a crowd one makes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn cve_2026_31801_who_may_only_make_tags_overwrites_none() {
+    let guarded = Guarded::new().await;
+    let bob = guarded.user("bob").await;
+    guarded.grant("user:bob", &["pull", "push"], "team/**").await;
+    let first = bob.image("team/model", "latest").await;
+    bob.image("team/model", "latest").await;
+    guarded.rule("user:bob", &["tag-move"], "team/**", "deny").await;
+    let second = bob.image("team/model", "new").await;
+    let now = bob.head("/v2/team/model/manifests/latest").await.header("docker-content-digest").to_owned();
+    assert_ne!(now, first.to_string(), "without a denial a push moves tags");
+    // The same digest again is no move.
+    let bytes = bob.get("/v2/team/model/manifests/latest").await.json();
+    bob.manifest("team/model", "latest", &bytes).await.expect(201);
+    let token = token(&bob, "repository:team/model:pull,push").await;
+    for client in [&bob, &guarded.stranger().bearer(&token)] {
+        let other = client.get("/v2/team/model/manifests/new").await.json();
+        let refused = client.manifest("team/model", "latest", &other).await;
+        refused.expect(403);
+        assert_eq!(refused.code(), "DENIED");
+        assert!(refused.json()["errors"][0]["message"].as_str().is_some_and(|said| said.contains("the tag latest")));
+        let body = other.to_string();
+        let by_digest = format!("/v2/team/model/manifests/{second}?tag=newer&tag=latest");
+        client.call(Method::PUT, &by_digest, &[("content-type", IMAGE)], body).await.expect(403);
+        client.get("/v2/team/model/manifests/newer").await.expect(404);
+    }
+    let path = "/api/v1/repositories/team/model/-/tags/latest";
+    bob.json(Method::PUT, path, &json!({ "reference": "new" })).await.expect(403);
+    bob.json(Method::POST, &format!("{path}/rollback"), &json!({ "to": "1" })).await.expect(403);
+    bob.json(Method::PUT, &path.replace("latest", "newest"), &json!({ "reference": "new" })).await.expect(200);
+    assert_eq!(bob.head("/v2/team/model/manifests/latest").await.header("docker-content-digest"), now);
+    let mut manifests = Vec::new();
+    for n in 0..8 {
+        bob.image("team/model", &format!("n{n}")).await;
+        manifests.push(bob.get(&format!("/v2/team/model/manifests/n{n}")).await.json());
+    }
+    let pushes = manifests.into_iter().map(|manifest| {
+        let bob = bob.clone();
+        tokio::spawn(async move { bob.manifest("team/model", "race", &manifest).await.status.as_u16() })
+    });
+    let mut made = 0;
+    for push in pushes.collect::<Vec<_>>() {
+        let status = push.await.expect("it is answered");
+        assert!(matches!(status, 201 | 403), "{status}");
+        made += u32::from(status == 201);
+    }
+    assert_eq!(made, 1, "exactly one makes the tag");
+    guarded.access.tick().await;
+    let audit = guarded.operator().get("/api/v1/audit?outcome=denied&identity=user:bob").await.json();
+    assert!(audit["entries"].as_array().is_some_and(|entries| !entries.is_empty()), "{audit}");
+}
+
+/// Distribution CVE-2026-35172: what was deleted here is gone here, however often another repository that has it is asked.
+#[tokio::test]
+async fn cve_2026_35172_a_deleted_blob_does_not_come_back_through_another_repository() {
+    let guarded = Guarded::new().await;
+    let root = guarded.as_user("root");
+    let bytes = random(5_000);
+    let digest = root.blob("root/a", bytes.clone()).await;
+    root.blob("root/b", bytes.clone()).await;
+    let (here, there) = (format!("/v2/root/a/blobs/{digest}"), format!("/v2/root/b/blobs/{digest}"));
+    root.get(&here).await.expect(200);
+    root.delete(&here).await.expect(202);
+    for _ in 0..2 {
+        root.head(&here).await.expect(404);
+        root.get(&here).await.expect(404);
+        root.get_with(&here, &[("range", "bytes=0-9")]).await.expect(404);
+        root.get_with(&here, &[("if-none-match", &format!("\"{digest}\""))]).await.expect(404);
+        root.delete(&here).await.expect(404);
+        root.post(&format!("/v2/root/c/blobs/uploads/?mount={digest}&from=root/a"), "").await.expect(202);
+        // Another repository's answers bring nothing back.
+        root.head(&there).await.expect(200);
+        assert_eq!(root.get(&there).await.body, bytes);
+        root.get_with(&there, &[("range", "bytes=0-9")]).await.expect(206);
+    }
+    root.post(&format!("/v2/root/c/blobs/uploads/?mount={digest}&from=root/b"), "").await.expect(201);
+    root.get(&here).await.expect(404);
+    root.blob("root/a", bytes.clone()).await;
+    assert_eq!(root.get(&here).await.body, bytes, "the same bytes pushed again are there");
+}
+
+/// Quay CVE-2024-5891: a token opens what its owner may open, whatever it was made for.
+#[tokio::test]
+async fn cve_2024_5891_a_token_gives_no_right_that_its_owner_lacks() {
+    let guarded = Guarded::new().await;
+    let (root, mallory) = (guarded.as_user("root"), guarded.user("mallory").await);
+    root.image("root/secret", "1").await;
+    mallory.image("mallory/own", "1").await;
+    let wide =
+        json!({ "name": "wide", "actions": ["pull", "push", "delete", "tag-move", "admin"], "repositories": ["**"] });
+    let wide = guarded.token_of(&mallory, &wide).await;
+    for client in [guarded.stranger().basic("root", &wide), guarded.stranger().bearer(&wide)] {
+        client.get("/v2/mallory/own/manifests/1").await.expect(200);
+        client.get("/v2/root/secret/manifests/1").await.expect(403);
+        client.delete("/v2/root/secret/manifests/1").await.expect(403);
+        client.json(Method::PATCH, "/api/v1/repositories/root/secret", &json!({ "public": true })).await.expect(403);
+        assert_eq!(client.get("/v2/_catalog").await.json(), json!({ "repositories": ["mallory/own"] }));
+    }
+    let grant = guarded.grant("user:mallory", &["pull"], "root/secret").await;
+    let bearer = guarded.stranger().bearer(&wide);
+    bearer.get("/v2/root/secret/manifests/1").await.expect(200);
+    guarded.operator().delete(&format!("/api/v1/grants/{grant}")).await.expect(204);
+    bearer.get("/v2/root/secret/manifests/1").await.expect(403);
+}

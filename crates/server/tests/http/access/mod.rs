@@ -11,6 +11,7 @@ mod pages;
 mod proxies;
 mod quotas;
 mod sessions;
+mod sign_ups;
 mod stand_in;
 mod token_service;
 mod webhooks;

@@ -18,14 +18,14 @@ use crate::world::{Answer, Client};
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 /// A browser: it keeps cookies and fills in forms.
-struct Browser {
+pub(super) struct Browser {
     client: Client,
     cookies: Mutex<Vec<(String, String)>>,
     host: &'static str,
 }
 
 impl Browser {
-    fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client) -> Self {
         Self { client, cookies: Mutex::default(), host: "localhost:5000" }
     }
 
@@ -34,7 +34,7 @@ impl Browser {
         cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
-    fn kept(&self, name: &str) -> Option<String> {
+    pub(super) fn kept(&self, name: &str) -> Option<String> {
         let cookies = self.cookies.lock().expect("no panic under it");
         cookies.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
     }
@@ -62,12 +62,12 @@ impl Browser {
         answer
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         self.ask(Method::GET, path, &[], String::new()).await
     }
 
     /// Fills in the form of a page and sends it.
-    async fn submit(&self, page: &Answer, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(super) async fn submit(&self, page: &Answer, path: &str, fields: &[(&str, &str)]) -> Answer {
         let mut form = hidden(page);
         form.retain(|(name, _)| !fields.iter().any(|(given, _)| given == name));
         form.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -82,7 +82,7 @@ impl Browser {
     }
 }
 
-fn text(answer: &Answer) -> String {
+pub(super) fn text(answer: &Answer) -> String {
     String::from_utf8_lossy(&answer.body).into_owned()
 }
 
@@ -162,7 +162,7 @@ async fn over_tls_cookies_are_of_this_host_and_secure() {
     asked.expect(401);
 }
 
-/// Harbor CVE-2019-19025: a page of another site can neither sign somebody in nor change anything with his session.
+/// Harbor CVE-2019-19025, Quay CVE-2023-4959: a page of another site can neither sign somebody in nor change anything with his session.
 #[tokio::test]
 async fn cve_2019_19025_other_sites_change_nothing() {
     let guarded = Guarded::new().await;
