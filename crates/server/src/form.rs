@@ -51,6 +51,11 @@ impl Form {
         self.0.all(name)
     }
 
+    /// All that was sent, as an address would have it.
+    pub fn fields(&self) -> &Query {
+        &self.0
+    }
+
     /// Whether a box is checked, or a button was the one.
     pub fn has(&self, name: &str) -> bool {
         self.0.first(name).is_some()

@@ -67,10 +67,10 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// How long ago it was.
+    /// How long ago it was, or how long until then.
     pub fn text(self) -> String {
         let seconds = self.now.as_second().saturating_sub(self.at.as_second());
-        let (count, unit) = match seconds {
+        let (count, unit) = match seconds.abs() {
             ..45 => return "just now".to_owned(),
             45..5_400 => ((seconds + 30) / 60, "minute"),
             5_400..129_600 => ((seconds + 1_800) / 3_600, "hour"),
@@ -78,7 +78,8 @@ impl Moment {
             5_184_000..47_304_000 => (seconds / 2_629_800, "month"),
             _ => ((seconds + 15_778_800) / 31_557_600, "year"),
         };
-        format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+        let unit = format!("{unit}{}", if count == 1 { "" } else { "s" });
+        if seconds < 0 { format!("in {count} {unit}") } else { format!("{count} {unit} ago") }
     }
 }
 

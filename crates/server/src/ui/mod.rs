@@ -8,6 +8,7 @@
 
 mod arrivals;
 mod asset;
+mod clean_up;
 mod commands;
 mod compare;
 mod connect;
@@ -24,11 +25,17 @@ mod new_repository;
 mod operations;
 mod ours;
 mod platforms;
+mod policy;
+mod policy_rules;
 mod repository;
 mod route;
 mod said;
 mod secret;
+mod sections;
+mod settings;
+mod trash;
 mod trouble;
+mod webhooks;
 
 use axum::body::Body;
 use http::Method;
@@ -202,6 +209,16 @@ async fn written(visit: &Visit<'_>, route: Option<Route>, head: &Parts, body: Bo
 async fn changed(visit: &Visit<'_>, route: Route, form: &Form) -> Result {
     match route {
         Route::NewRepository => new_repository::make(visit, form).await,
+        Route::Operations => operations::act(visit, form).await,
+        Route::History(name, tag) => history::roll_back(visit, name, tag, form).await,
+        Route::Settings(name) => settings::save(visit, name, form).await,
+        Route::Removal(name) => settings::remove(visit, name, form).await,
+        Route::Undelete(name) => settings::undelete(visit, name, form).await,
+        Route::CleanUp(name) => clean_up::remove(visit, name, form).await,
+        Route::Trash(name) => trash::change(visit, name, form).await,
+        Route::Policy(name) => policy::change(visit, name, form).await,
+        Route::PolicyPreview(name) => policy::apply(visit, name, form).await,
+        Route::Webhooks(name) => webhooks::change(visit, name, form).await,
         _ => Err(Trouble::read_only()),
     }
 }
@@ -218,5 +235,13 @@ async fn shown(visit: &Visit<'_>, route: Option<Route>) -> Result {
         Route::Raw(name, digest) => manifest::show_raw(visit, name, digest).await,
         Route::History(name, tag) => history::show(visit, name, tag).await,
         Route::Compare(name) => compare::show(visit, name).await,
+        Route::Settings(name) => settings::show(visit, name).await,
+        Route::Removal(name) => settings::show_removal(visit, name).await,
+        Route::Undelete(name) => settings::show_undelete(visit, &name),
+        Route::CleanUp(name) => clean_up::show(visit, name).await,
+        Route::Trash(name) => trash::show(visit, name).await,
+        Route::Policy(name) => policy::show(visit, name).await,
+        Route::PolicyPreview(name) => policy::show_preview(visit, name).await,
+        Route::Webhooks(name) => webhooks::show(visit, name).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use larder_oci::{Digest, RepositoryName, Tag};
+use larder_oci::{Action, Digest, RepositoryName, Tag};
 
 use crate::challenge::Need;
 use crate::percent::decode_segment;
@@ -33,6 +33,22 @@ pub(super) enum Route {
     Raw(RepositoryName, Digest),
     /// `/r/<name>/-/compare`
     Compare(RepositoryName),
+    /// `/r/<name>/-/settings`
+    Settings(RepositoryName),
+    /// `/r/<name>/-/settings/remove`
+    Removal(RepositoryName),
+    /// `/r/<name>/-/undelete`
+    Undelete(RepositoryName),
+    /// `/r/<name>/-/clean-up`
+    CleanUp(RepositoryName),
+    /// `/r/<name>/-/trash`
+    Trash(RepositoryName),
+    /// `/r/<name>/-/policy`
+    Policy(RepositoryName),
+    /// `/r/<name>/-/policy/preview`
+    PolicyPreview(RepositoryName),
+    /// `/r/<name>/-/webhooks`
+    Webhooks(RepositoryName),
 }
 
 impl Route {
@@ -43,12 +59,41 @@ impl Route {
 
     /// Whether forms are sent there.
     pub fn takes_forms(&self) -> bool {
-        matches!(self, Self::NewRepository)
+        match self {
+            Self::NewRepository
+            | Self::Operations
+            | Self::History(..)
+            | Self::Settings(_)
+            | Self::Removal(_)
+            | Self::Undelete(_)
+            | Self::CleanUp(_)
+            | Self::Trash(_)
+            | Self::Policy(_)
+            | Self::PolicyPreview(_)
+            | Self::Webhooks(_) => true,
+            Self::Home
+            | Self::Connect
+            | Self::Repository(_)
+            | Self::Tag(..)
+            | Self::Manifest(..)
+            | Self::Raw(..)
+            | Self::Compare(_) => false,
+        }
     }
 
     /// What somebody wants who sends a form there: for the audit of refusals. The domain decides.
     pub fn need(&self) -> Need {
-        Need::Nothing
+        match self {
+            Self::Settings(name)
+            | Self::Removal(name)
+            | Self::Undelete(name)
+            | Self::Policy(name)
+            | Self::PolicyPreview(name)
+            | Self::Webhooks(name) => Need::Repository(name.clone(), Action::Admin),
+            Self::CleanUp(name) | Self::Trash(name) => Need::Repository(name.clone(), Action::Delete),
+            Self::History(name, _) => Need::Repository(name.clone(), Action::TagMove),
+            _ => Need::Nothing,
+        }
     }
 
     /// The file of ours that a path names.
@@ -73,6 +118,14 @@ impl Route {
                 Some(Self::Raw(repository(name)?, digest.parse().ok()?))
             }
             ["r", name @ .., "-", "compare"] => Some(Self::Compare(repository(name)?)),
+            ["r", name @ .., "-", "settings"] => Some(Self::Settings(repository(name)?)),
+            ["r", name @ .., "-", "settings", "remove"] => Some(Self::Removal(repository(name)?)),
+            ["r", name @ .., "-", "undelete"] => Some(Self::Undelete(repository(name)?)),
+            ["r", name @ .., "-", "clean-up"] => Some(Self::CleanUp(repository(name)?)),
+            ["r", name @ .., "-", "trash"] => Some(Self::Trash(repository(name)?)),
+            ["r", name @ .., "-", "policy"] => Some(Self::Policy(repository(name)?)),
+            ["r", name @ .., "-", "policy", "preview"] => Some(Self::PolicyPreview(repository(name)?)),
+            ["r", name @ .., "-", "webhooks"] => Some(Self::Webhooks(repository(name)?)),
             ["r", name @ ..] => Some(Self::Repository(repository(name)?)),
             _ => None,
         }

@@ -15,11 +15,49 @@ struct Sent {
 }
 
 /// One of every kind. `root/model` exists, with a tag `1`.
-const FORMS: &[Sent] = &[Sent { path: "/new", fields: &[("name", "root/fresh"), ("visibility", "public")] }];
+const FORMS: &[Sent] = &[
+    Sent { path: "/new", fields: &[("name", "root/fresh"), ("visibility", "public")] },
+    Sent { path: "/r/root/model/-/settings", fields: &[("description", "x"), ("visibility", "public")] },
+    Sent { path: "/r/root/model/-/settings/remove", fields: &[("confirm", "root/model")] },
+    Sent { path: "/r/root/gone/-/undelete", fields: &[("as", "root/gone")] },
+    Sent { path: "/r/root/model/-/clean-up", fields: &[("what", "tags"), ("tag", "1"), ("mark", MARK)] },
+    Sent { path: "/r/root/model/-/trash", fields: &[("do", "undelete"), ("digest", NOWHERE)] },
+    Sent { path: "/r/root/model/-/trash", fields: &[("do", "undo"), ("at", "2026-11-22T00:00:00Z"), ("tag", "0")] },
+    Sent { path: "/r/root/model/-/trash", fields: &[("do", "purge"), ("digest", "all")] },
+    Sent { path: "/r/root/model/-/tags/1/history", fields: &[("to", NOWHERE)] },
+    Sent { path: "/r/root/model/-/policy", fields: &[("do", "set"), ("text", "{\"rules\":[]}")] },
+    Sent { path: "/r/root/model/-/policy", fields: &[("do", "try"), ("text", "{\"rules\":[]}")] },
+    Sent { path: "/r/root/model/-/policy", fields: &[("do", "add"), ("which", "any"), ("number", "1")] },
+    Sent { path: "/r/root/model/-/policy", fields: &[("do", "remove")] },
+    Sent { path: "/r/root/model/-/policy/preview", fields: &[] },
+    Sent {
+        path: "/r/root/model/-/webhooks",
+        fields: &[("do", "add"), ("name", "h"), ("url", "https://h.example/"), ("format", "slack"), ("event", "push")],
+    },
+    Sent { path: "/r/root/model/-/webhooks", fields: &[("do", "remove"), ("webhook", "ci")] },
+    Sent { path: "/r/root/model/-/webhooks", fields: &[("do", "test"), ("webhook", "ci")] },
+    Sent { path: "/operations", fields: &[("do", "sweep")] },
+    Sent { path: "/operations", fields: &[("do", "scrub")] },
+];
+
+const NOWHERE: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const MARK: &str = "0";
 
 fn fields(of: &Sent, csrf: Option<&str>) -> Vec<(String, String)> {
     let csrf = csrf.map(|csrf| ("csrf", csrf));
     of.fields.iter().copied().chain(csrf).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+async fn stock(guarded: &Guarded) {
+    let root = guarded.as_user("root");
+    root.image("root/model", "1").await;
+    root.image("root/model", "1").await;
+    let hook = json!({ "name": "ci", "url": "https://ci.example/", "repositories": ["root/model"] });
+    root.json(Method::POST, "/api/v1/webhooks", &hook).await.expect(201);
+    let policy = json!({ "rules": [] });
+    root.json(Method::PUT, "/api/v1/repositories/root/model/-/policy", &policy).await;
+    root.image("root/gone", "1").await;
+    root.delete("/api/v1/repositories/root/gone").await.expect(204);
 }
 
 /// What could have changed.
@@ -32,7 +70,9 @@ async fn state(guarded: &Guarded) -> Vec<String> {
         "/api/v1/repositories/root/model/-/tags",
         "/api/v1/repositories/root/model/-/trash",
         "/api/v1/repositories/root/model/-/policy",
+        "/api/v1/repositories/root/model/-/tags/1/history",
         "/api/v1/webhooks",
+        "/api/v1/webhooks/ci/deliveries",
         "/api/v1/scrub",
     ] {
         let mut answer = operator.get(path).await.json();
@@ -47,9 +87,9 @@ async fn state(guarded: &Guarded) -> Vec<String> {
 /// Harbor CVE-2019-19025.
 #[tokio::test]
 async fn cve_2019_19025_a_form_that_is_not_ours_changes_nothing() {
-    let guarded = Guarded::new().await;
+    let guarded = Guarded::keeping().await;
     guarded.user("alice").await;
-    guarded.as_user("root").image("root/model", "1").await;
+    stock(&guarded).await;
     let (root, alice) = (Browser::new(guarded.stranger()), Browser::new(guarded.stranger()));
     root.sign_in("root").await.expect(303);
     alice.sign_in("alice").await.expect(303);
@@ -87,9 +127,9 @@ async fn cve_2019_19025_a_form_that_is_not_ours_changes_nothing() {
 
 #[tokio::test]
 async fn whoever_may_not_changes_nothing_and_is_noted() {
-    let guarded = Guarded::new().await;
+    let guarded = Guarded::keeping().await;
     guarded.user("alice").await;
-    guarded.as_user("root").image("root/model", "1").await;
+    stock(&guarded).await;
     let (alice, stranger) = (Browser::new(guarded.stranger()), Browser::new(guarded.stranger()));
     alice.sign_in("alice").await.expect(303);
     let csrf = hidden(&alice.open("/new").await)[0].1.clone();
@@ -105,6 +145,7 @@ async fn whoever_may_not_changes_nothing_and_is_noted() {
     }
     assert_eq!(state(&guarded).await, before);
 
+    guarded.access.tick().await;
     let audit = guarded.operator().get("/api/v1/audit?action=pages").await.json();
     assert!(audit["entries"].as_array().is_some_and(|all| !all.is_empty()), "{audit}");
 }
