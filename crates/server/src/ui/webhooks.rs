@@ -162,11 +162,25 @@ async fn add(visit: &Visit<'_>, name: RepositoryName, form: &Form) -> Result {
         Ok(new) => new,
         Err(faults) => return page(visit, name, entered, faults, None).await,
     };
-    let (shown, sealed) = access.new_webhook_secret(&new.name);
-    match visit.registry.add_webhook(visit.actor(), new, sealed).await {
+    let (shown, sealed) = match form.word("secret") {
+        "" => {
+            let (shown, sealed) = access.new_webhook_secret(&new.name);
+            (Some(shown), sealed)
+        }
+        known => match access.seal_webhook_secret(&new.name, known) {
+            Ok(sealed) => (None, sealed),
+            Err(problem) => return page(visit, name, entered, Faults::of_accounts(problem)?, None).await,
+        },
+    };
+    match (visit.registry.add_webhook(visit.actor(), new, sealed).await, shown) {
         // Shown once, so the browser is not sent on: nothing keeps the secret to show it there.
-        Ok(made) => page(visit, name, Entered::nothing(), Faults::none(), Some((made.name, shown))).await,
-        Err(error) => page(visit, name, entered, faults(error)?, None).await,
+        (Ok(made), Some(shown)) => {
+            page(visit, name, Entered::nothing(), Faults::none(), Some((made.name, shown))).await
+        }
+        (Ok(made), None) => {
+            Ok(visit.went(&format!("/r/{name}/-/webhooks"), Said::of(format!("{} is made.", made.name))))
+        }
+        (Err(error), _) => page(visit, name, entered, faults(error)?, None).await,
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::stock::BROWSER;
 use crate::access::fixture::Guarded;
-use crate::browser::{Browser, FORM, hidden, text};
+use crate::browser::{Browser, FORM, encode, hidden, text};
 use crate::world::World;
 
 /// A form: where it goes, and what would do something there.
@@ -104,7 +104,7 @@ async fn cve_2019_19025_a_form_that_is_not_ours_changes_nothing() {
         }
         let body = |token| {
             let fields = fields(sent, Some(token));
-            fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+            fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&")
         };
         for (name, value) in
             [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "https://attacker.test")]
