@@ -171,13 +171,17 @@ pub(super) async fn change(visit: &Visit<'_>, name: RepositoryName, form: &Form)
             Ok(()) => return Ok(visit.went(&path, Said::of("The policy is removed. Nothing goes by it any more."))),
             Err(error) => draft = draft.wrong(error)?,
         },
-        _ => match visit.registry.set_policy(visit.actor(), &name, &draft.text).await {
+        "set" => match visit.registry.set_policy(visit.actor(), &name, &draft.text).await {
             Ok(_) => {
                 let said = Said::of("The policy is set.").with("See what it would do", format!("{path}/preview"));
                 return Ok(visit.went(&path, said));
             }
             Err(error) => draft = draft.wrong(error)?,
         },
+        _ => {
+            visit.must(Action::Admin, &name).await?;
+            draft.faults = Faults::whole("The form does not say what to do.");
+        }
     }
     page(visit, name, draft).await
 }
