@@ -14,7 +14,7 @@ use super::frame::{self, Frame};
 use super::said::Said;
 use super::sections::{Section, Sections};
 use super::settings::days;
-use super::trash::{images, tags, undo_path};
+use super::trash::{images_and_tags, undo_path};
 use super::{Result, Visit};
 use crate::form::Form;
 use crate::percent::encode;
@@ -150,7 +150,7 @@ pub(super) async fn remove(visit: &Visit<'_>, name: RepositoryName, form: &Form)
         }
         Err(error) => return page(visit, name, fields, None, Faults::of(error)?).await,
     };
-    let mut text = format!("{} and {} deleted.", images(removed.images), tags(removed.loose.len() as u64));
+    let mut text = format!("Deleted: {}.", images_and_tags(removed.images, removed.loose.len() as u64));
     if removed.bytes > 0 {
         let when = days(visit).map_or_else(|| "with the next sweep".to_owned(), |days| format!("in {days} days"));
         text.push_str(&format!(" {} come free {when}.", Size(removed.bytes).text()));
@@ -217,11 +217,7 @@ fn shown(visit: &Visit<'_>, selected: Selected, picked: Vec<String>) -> Shown {
     let moment = |at| Moment { at, now: visit.now };
     let names = |tags: &[Tag]| tags.iter().map(Tag::to_string).collect::<Vec<_>>();
     let told = preview.going.len() as u64;
-    let what = match (preview.expiring, loose.len() as u64) {
-        (count, 0) => images(count),
-        (0, count) => tags(count),
-        (count, loose) => format!("{} and {}", images(count), tags(loose)),
-    };
+    let what = images_and_tags(preview.expiring, loose.len() as u64);
     Shown {
         more: preview.expiring - told,
         is_nothing: preview.expiring == 0 && loose.is_empty(),

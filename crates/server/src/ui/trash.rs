@@ -50,6 +50,7 @@ struct Row {
 
 struct Undo {
     at: String,
+    when: Moment,
     loose: Vec<String>,
 }
 
@@ -100,7 +101,7 @@ async fn undo(visit: &Visit<'_>, name: &RepositoryName, form: &Form) -> Done {
     };
     let loose: Vec<Tag> = form.all("tag").filter_map(|tag| tag.parse().ok()).collect();
     let undone = visit.registry.undo_removal(visit.actor(), name, at, &loose).await?;
-    let mut text = format!("{} and {} are back.", images(undone.images), tags(undone.tags));
+    let mut text = format!("Back again: {}.", images_and_tags(undone.images, undone.tags));
     if undone.missed > 0 {
         text.push_str(&format!(
             " {} could not come back: names are in use, or bytes are gone.",
@@ -133,13 +134,21 @@ async fn purge(visit: &Visit<'_>, name: &RepositoryName, form: &Form) -> Done {
     Ok(Ok(Said::of(text)))
 }
 
+/// So many of both, in words; what is none is left out.
+pub(super) fn images_and_tags(count: u64, loose: u64) -> String {
+    match (count, loose) {
+        (count, 0) => images(count),
+        (0, loose) => tags(loose),
+        (count, loose) => format!("{} and {}", images(count), tags(loose)),
+    }
+}
+
 /// So many images, in words.
 pub(super) fn images(count: u64) -> String {
     format!("{} image{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
-/// So many tags, in words.
-pub(super) fn tags(count: u64) -> String {
+fn tags(count: u64) -> String {
     format!("{} tag{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
@@ -190,7 +199,8 @@ pub(super) fn undo_path(name: &RepositoryName, at: Timestamp, loose: &[Tag]) -> 
 fn undo_asked(visit: &Visit<'_>) -> Option<Undo> {
     let at: Timestamp = visit.asked("at")?.parse().ok()?;
     let loose = visit.query.all("tag").filter_map(|tag| tag.parse::<Tag>().ok());
-    Some(Undo { at: at.to_string(), loose: loose.map(|tag| tag.to_string()).collect() })
+    let when = Moment { at, now: visit.now };
+    Some(Undo { at: at.to_string(), when, loose: loose.map(|tag| tag.to_string()).collect() })
 }
 
 fn purge_asked(visit: &Visit<'_>) -> Option<Purge> {

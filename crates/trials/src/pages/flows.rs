@@ -103,7 +103,8 @@ fn first_push(ground: &Ground) -> Outcome {
     ground.browser.wait_for("team/first")?;
     ground.picture("arriving-light-wide")?;
     stock::fill(&mut client)?;
-    ground.browser.wait_for("team/models/sentence-encoder")
+    // The list that comes then is not a live one: it shows what was there when it came.
+    ground.browser.wait_for("team/churn")
 }
 
 fn developer(ground: &Ground) -> Outcome {

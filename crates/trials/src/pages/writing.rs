@@ -77,10 +77,10 @@ fn cleaning_up(ground: &Ground) -> Outcome {
         browser.wait_for("This would go: 2 images")?;
         ground.picture("cleaning-up-light-phone")?;
         browser.click("button.danger")?;
-        browser.wait_for("2 images and 0 tags deleted.")?;
+        browser.wait_for("Deleted: 2 images.")?;
         ground.picture("undo-light-phone")?;
         browser.click("main button.primary")?;
-        browser.wait_for("2 images and 0 tags are back.")?;
+        browser.wait_for("Back again: 2 images.")?;
         ground.open("/r/team/churn?sort=name")?;
         browser.wait_for("1.0.1")
     })();
@@ -135,7 +135,7 @@ fn a_policy(ground: &Ground) -> Outcome {
             return Ok(());
         }
         ground.picture("trash-full-light-wide")?;
-        browser.click("td.do button")?;
+        browser.click(".do button")?;
         browser.wait_for("is back")?;
     }
 }

@@ -47,9 +47,9 @@ async fn picked_tags_are_previewed_deleted_and_brought_back() {
     assert!(done.header("location").starts_with(&format!("{TRASH}?at=")), "{:?}", done.headers);
     assert_eq!(tags(&guarded).await, ["3", "also"]);
     let trash = root.follow(&done).await;
-    assert!(text(&trash).contains("1 image and 1 tag deleted."), "{}", text(&trash));
+    assert!(text(&trash).contains("Deleted: 1 image and 1 tag."), "{}", text(&trash));
     let undone = root.send(&trash, TRASH, &[]).await;
-    assert!(text(&root.follow(&undone).await).contains("1 image and 1 tag are back."));
+    assert!(text(&root.follow(&undone).await).contains("Back again: 1 image and 1 tag."));
     assert_eq!(tags(&guarded).await, ["1", "2", "3", "also"]);
 }
 
@@ -63,7 +63,7 @@ async fn untagged_and_old_ones_go_together() {
     let preview = root.open(&format!("{PATH}?what=untagged")).await;
     assert!(text(&preview).contains("This would go: 2 images"), "{}", text(&preview));
     let done = root.send(&preview, PATH, &[]).await;
-    assert!(text(&root.follow(&done).await).contains("2 images and 0 tags deleted."));
+    assert!(text(&root.follow(&done).await).contains("Deleted: 2 images."));
     assert_eq!(tags(&guarded).await, ["moving"]);
     // Nothing is a day old here.
     let older = text(&root.open(&format!("{PATH}?what=older&days=1")).await);
