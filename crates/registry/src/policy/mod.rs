@@ -4,6 +4,7 @@
 //! [`read`](Policy::read), [`evaluate`](evaluate()) and [`preview`](preview()) knows a clock, a catalog or a store: the same facts give the same decisions. What reads the facts
 //! and removes what goes is in `load` and `run`.
 
+mod by_hand;
 mod document;
 mod evaluate;
 mod facts;
@@ -18,6 +19,7 @@ mod texts;
 mod told;
 mod translate;
 
+pub use by_hand::{ByHand, Removed, Selected, Selection, Undone};
 pub use evaluate::{Decision, Evaluation, Stay, evaluate};
 pub use facts::{Blob, Facts, Image};
 pub use preview::{Going, Near, NearReason, Preview, preview};

@@ -57,6 +57,11 @@ impl Standing {
         self.policies.iter().skip(1).flat_map(|(_, policy)| policy.protected.iter().cloned()).collect()
     }
 
+    /// What protects tags.
+    pub fn protected(&self) -> Vec<TagPattern> {
+        self.policies.iter().flat_map(|(_, policy)| policy.protected.iter().cloned()).collect()
+    }
+
     /// With another policy in the place of the one that decides.
     pub fn tried(self, repository: &RepositoryName, text: &str, at: Timestamp, by: &str) -> Result<Self> {
         let pattern = RepositoryPattern::from(repository);

@@ -67,9 +67,11 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// How long ago it was.
+    /// How long ago it was, or how long until then.
     pub fn text(self) -> String {
         let seconds = self.now.as_second().saturating_sub(self.at.as_second());
+        let lies_ahead = seconds < 0;
+        let seconds = seconds.saturating_abs();
         let (count, unit) = match seconds {
             ..45 => return "just now".to_owned(),
             45..5_400 => ((seconds + 30) / 60, "minute"),
@@ -78,7 +80,8 @@ impl Moment {
             5_184_000..47_304_000 => (seconds / 2_629_800, "month"),
             _ => ((seconds + 15_778_800) / 31_557_600, "year"),
         };
-        format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+        let unit = format!("{unit}{}", if count == 1 { "" } else { "s" });
+        if lies_ahead { format!("in {count} {unit}") } else { format!("{count} {unit} ago") }
     }
 }
 
@@ -166,6 +169,8 @@ mod tests {
         assert_eq!(ago(86_400 * 3), "3 days ago");
         assert_eq!(ago(86_400 * 90), "2 months ago");
         assert_eq!(ago(86_400 * 800), "2 years ago");
+        assert_eq!(ago(-86_400 * 7), "in 7 days");
+        assert_eq!(ago(-30), "just now");
         let shown = Moment { at: now, now }.to_string();
         assert_eq!(shown, "<time datetime=\"2026-11-21T12:00:00Z\" title=\"2026-11-21 12:00:00 UTC\">just now</time>");
     }

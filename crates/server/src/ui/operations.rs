@@ -1,14 +1,21 @@
 //! How the server is, for whoever looks after it: the facts that `/metrics` and the API know, on one page.
 
 use askama::Template;
-use larder_registry::{Statistics, Usage};
+use http::StatusCode;
+use larder_registry::{Error, Scrub, Statistics, Usage};
 
 use super::arrivals::{self, Arriving};
-use super::format::{Bar, Size, grouped};
+use super::format::{Bar, Moment, Size, grouped};
 use super::frame::{Frame, page};
+use super::said::Said;
 use super::trouble::Trouble;
 use super::{Result, Visit};
+use crate::form::Form;
 use crate::health::Health;
+use std::time::Duration;
+
+/// How long a page waits for a sweep.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Template)]
 #[template(path = "operations.html")]
@@ -23,6 +30,8 @@ struct Page {
     waiting: String,
     due: String,
     old_trees: Vec<OldTree>,
+    csrf: String,
+    scrub: Reading,
     arriving: Vec<Arriving>,
     counters: Vec<(&'static str, String)>,
     settings: Vec<(&'static str, String)>,
@@ -49,10 +58,76 @@ struct OldTree {
     complete: bool,
 }
 
+/// How the reading back of everything stands.
+struct Reading {
+    under_way: bool,
+    began: Option<Moment>,
+    last: Option<Moment>,
+    read: Size,
+    in_all: Size,
+    bar: Bar,
+    wrong: u64,
+    unreadable: u64,
+    halted: bool,
+}
+
+/// Sweeps, or asks for a pass of the scrub. A sweep may take hours: it goes on when the page does not wait for it.
+pub(super) async fn act(visit: &Visit<'_>, form: &Form) -> Result {
+    let said = match form.field("do") {
+        "sweep" => sweep(visit).await?,
+        "scrub" => {
+            visit.registry.request_scrub(visit.actor(), form.has("force")).await?;
+            Said::of("A pass begins within a minute, unless one is under way.")
+        }
+        _ => return Err(Trouble::new(StatusCode::BAD_REQUEST, "Nothing to do", "The form does not say what to do.")),
+    };
+    Ok(visit.went("/operations", said))
+}
+
+async fn sweep(visit: &Visit<'_>) -> Result<Said> {
+    let (registry, actor) = (visit.registry.clone(), visit.actor().clone());
+    let request_id = visit.request_id.clone();
+    let work = tokio::spawn(async move {
+        let swept = registry.sweep(&actor, &|_| {}).await;
+        match &swept {
+            Ok(report) => {
+                tracing::info!(request_id, report.blobs_removed, report.bytes_removed, "a sweep was asked for")
+            }
+            Err(error) => tracing::warn!(request_id, %error, "a sweep that was asked for failed"),
+        }
+        swept
+    });
+    let Ok(ended) = tokio::time::timeout(PATIENCE, work).await else {
+        return Ok(Said::of(
+            "The sweep is under way. The counters below grow with it, and the log says when it is done.",
+        ));
+    };
+    let report = ended.map_err(|error| Error::Internal(error.to_string()))??;
+    let (blobs, bytes) = (grouped(report.blobs_removed), Size(report.bytes_removed).text());
+    let trash = grouped(report.trash_emptied);
+    Ok(Said::of(format!("Swept: {blobs} objects with {bytes} removed, {trash} images left the trash for good.")))
+}
+
+fn reading(visit: &Visit<'_>, scrub: Scrub) -> Reading {
+    let moment = |at: Option<jiff::Timestamp>| at.map(|at| Moment { at, now: visit.now });
+    Reading {
+        under_way: scrub.is_under_way(),
+        began: moment(scrub.began_at),
+        last: moment(scrub.last_ended_at),
+        read: Size(scrub.bytes),
+        in_all: Size(scrub.bytes_in_all),
+        bar: Bar { part: scrub.bytes, whole: scrub.bytes_in_all },
+        wrong: scrub.wrong,
+        unreadable: scrub.unreadable,
+        halted: scrub.halted,
+    }
+}
+
 pub(super) async fn show(visit: &Visit<'_>) -> Result {
     if !visit.actor().may_operate() {
         return Err(Trouble::nothing());
     }
+    let scrub = visit.registry.scrub(visit.actor()).await?;
     let usage = visit.registry.usage(visit.actor()).await?;
     let health = Health::of(visit.app).await;
     let statistics = visit.registry.statistics().await;
@@ -66,6 +141,8 @@ pub(super) async fn show(visit: &Visit<'_>) -> Result {
         total: usage.total.map(Size),
         full: used,
         kept: kept(&usage),
+        csrf: visit.csrf(),
+        scrub: reading(visit, scrub),
         waiting: grouped(usage.queue.waiting),
         due: grouped(usage.queue.due),
         arriving: arrivals::under_way(visit).await?,

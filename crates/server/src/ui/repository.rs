@@ -9,6 +9,7 @@ use super::commands::{Command, Reach};
 use super::format::{Moment, Short, Size};
 use super::frame::{Frame, page, person};
 use super::home::count;
+use super::sections::{Section, Sections};
 use super::{Result, Visit, markdown, platforms};
 use crate::percent::encode;
 
@@ -19,6 +20,7 @@ const PAGE: usize = 50;
 #[template(path = "repository.html")]
 struct Page {
     frame: Frame,
+    sections: Sections,
     name: String,
     public: bool,
     /// HTML, tamed.
@@ -69,6 +71,7 @@ pub(super) async fn show(visit: &Visit<'_>, name: RepositoryName) -> Result {
     let groups = groups(visit, &name, found.items).await?;
     page(&Page {
         frame: visit.frame(name.as_str()),
+        sections: Sections::of(visit, &name, Section::Tags).await?,
         public,
         description: markdown::rendered(&description),
         tags: count(tags),

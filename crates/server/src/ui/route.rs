@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use larder_oci::{Digest, RepositoryName, Tag};
+use larder_oci::{Action, Digest, RepositoryName, Tag};
 
+use crate::challenge::Need;
 use crate::percent::decode_segment;
 
 /// Where files of ours lie.
@@ -18,6 +19,8 @@ pub(super) enum Route {
     Connect,
     /// `/operations`
     Operations,
+    /// `/new`
+    NewRepository,
     /// `/r/<name>`
     Repository(RepositoryName),
     /// `/r/<name>/-/tags/<tag>`
@@ -30,12 +33,67 @@ pub(super) enum Route {
     Raw(RepositoryName, Digest),
     /// `/r/<name>/-/compare`
     Compare(RepositoryName),
+    /// `/r/<name>/-/settings`
+    Settings(RepositoryName),
+    /// `/r/<name>/-/settings/remove`
+    Removal(RepositoryName),
+    /// `/r/<name>/-/undelete`
+    Undelete(RepositoryName),
+    /// `/r/<name>/-/clean-up`
+    CleanUp(RepositoryName),
+    /// `/r/<name>/-/trash`
+    Trash(RepositoryName),
+    /// `/r/<name>/-/policy`
+    Policy(RepositoryName),
+    /// `/r/<name>/-/policy/preview`
+    PolicyPreview(RepositoryName),
+    /// `/r/<name>/-/webhooks`
+    Webhooks(RepositoryName),
 }
 
 impl Route {
     /// Whether only pages are at such a path, whatever a client wants. `/` is not among them: other clients know it too.
     pub fn is_ours(path: &str) -> bool {
-        matches!(path, "/connect" | "/operations" | "/r") || path.starts_with("/r/") || path.starts_with("/-/")
+        matches!(path, "/connect" | "/operations" | "/new" | "/r") || path.starts_with("/r/") || path.starts_with("/-/")
+    }
+
+    /// Whether forms are sent there.
+    pub fn takes_forms(&self) -> bool {
+        match self {
+            Self::NewRepository
+            | Self::Operations
+            | Self::History(..)
+            | Self::Settings(_)
+            | Self::Removal(_)
+            | Self::Undelete(_)
+            | Self::CleanUp(_)
+            | Self::Trash(_)
+            | Self::Policy(_)
+            | Self::PolicyPreview(_)
+            | Self::Webhooks(_) => true,
+            Self::Home
+            | Self::Connect
+            | Self::Repository(_)
+            | Self::Tag(..)
+            | Self::Manifest(..)
+            | Self::Raw(..)
+            | Self::Compare(_) => false,
+        }
+    }
+
+    /// What somebody wants who sends a form there: for the audit of refusals. The domain decides.
+    pub fn need(&self) -> Need {
+        match self {
+            Self::Settings(name)
+            | Self::Removal(name)
+            | Self::Undelete(name)
+            | Self::Policy(name)
+            | Self::PolicyPreview(name)
+            | Self::Webhooks(name) => Need::Repository(name.clone(), Action::Admin),
+            Self::CleanUp(name) | Self::Trash(name) => Need::Repository(name.clone(), Action::Delete),
+            Self::History(name, _) => Need::Repository(name.clone(), Action::TagMove),
+            _ => Need::Nothing,
+        }
     }
 
     /// The file of ours that a path names.
@@ -52,6 +110,7 @@ impl Route {
             [""] => Some(Self::Home),
             ["connect"] => Some(Self::Connect),
             ["operations"] => Some(Self::Operations),
+            ["new"] => Some(Self::NewRepository),
             ["r", name @ .., "-", "tags", tag] => Some(Self::Tag(repository(name)?, tag.parse().ok()?)),
             ["r", name @ .., "-", "tags", tag, "history"] => Some(Self::History(repository(name)?, tag.parse().ok()?)),
             ["r", name @ .., "-", "manifests", digest] => Some(Self::Manifest(repository(name)?, digest.parse().ok()?)),
@@ -59,6 +118,14 @@ impl Route {
                 Some(Self::Raw(repository(name)?, digest.parse().ok()?))
             }
             ["r", name @ .., "-", "compare"] => Some(Self::Compare(repository(name)?)),
+            ["r", name @ .., "-", "settings"] => Some(Self::Settings(repository(name)?)),
+            ["r", name @ .., "-", "settings", "remove"] => Some(Self::Removal(repository(name)?)),
+            ["r", name @ .., "-", "undelete"] => Some(Self::Undelete(repository(name)?)),
+            ["r", name @ .., "-", "clean-up"] => Some(Self::CleanUp(repository(name)?)),
+            ["r", name @ .., "-", "trash"] => Some(Self::Trash(repository(name)?)),
+            ["r", name @ .., "-", "policy"] => Some(Self::Policy(repository(name)?)),
+            ["r", name @ .., "-", "policy", "preview"] => Some(Self::PolicyPreview(repository(name)?)),
+            ["r", name @ .., "-", "webhooks"] => Some(Self::Webhooks(repository(name)?)),
             ["r", name @ ..] => Some(Self::Repository(repository(name)?)),
             _ => None,
         }

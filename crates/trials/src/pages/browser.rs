@@ -70,8 +70,9 @@ impl Browser {
         Ok(())
     }
 
-    /// Gives the window a look, and every request this credential, if any.
+    /// Gives the window a look, and every request this credential, if any; what the browser kept is forgotten.
     pub fn become_visitor(&self, look: Look, authorization: Option<&str>) -> Outcome {
+        self.devtools("Network.clearBrowserCookies", &json!({}))?;
         let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": look.scheme }] });
         self.devtools("Emulation.setEmulatedMedia", &scheme)?;
         let size = json!({ "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": look.width < 600 });
@@ -110,6 +111,13 @@ impl Browser {
     /// Types into what a selector finds first.
     pub fn type_into(&self, selector: &str, text: &str) -> Outcome {
         let element = self.find(selector)?;
+        self.post(&format!("/element/{element}/value"), &json!({ "text": text })).map(drop)
+    }
+
+    /// Types into what a selector finds first, in place of what stands there.
+    pub fn write_into(&self, selector: &str, text: &str) -> Outcome {
+        let element = self.find(selector)?;
+        self.post(&format!("/element/{element}/clear"), &json!({}))?;
         self.post(&format!("/element/{element}/value"), &json!({ "text": text })).map(drop)
     }
 

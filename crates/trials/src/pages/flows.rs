@@ -1,7 +1,7 @@
 //! Flows, each as a person would go through it.
 
 use super::browser::Look;
-use super::{Case, DARK, DARK_PHONE, Ground, LIGHT, PHONE, rules, stock};
+use super::{Case, DARK, DARK_PHONE, Ground, LIGHT, PHONE, rules, stock, writing};
 use crate::ensure;
 use crate::harness::{During, Outcome};
 use crate::raw::Payload;
@@ -11,7 +11,7 @@ use crate::raw::registry::location;
 const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
 
-fn case(name: impl Into<String>, work: impl Fn(&Ground) -> Outcome + 'static) -> Case {
+pub fn case(name: impl Into<String>, work: impl Fn(&Ground) -> Outcome + 'static) -> Case {
     (name.into(), Box::new(work))
 }
 
@@ -52,6 +52,16 @@ pub fn with_accounts() -> Vec<Case> {
         ("compare", "/r/team/churn/-/compare?from=1.0.0&to=prod", "in common"),
         ("operations", "/operations", "Named by manifests"),
         ("connect-as-root", "/connect", "docker login"),
+        ("new", "/new", "A place for the versions"),
+        ("settings", "/r/team/churn/-/settings", "Delete this repository"),
+        ("remove", "/r/team/churn/-/settings/remove", "type its name"),
+        ("undelete", "/r/team/churn/-/undelete", "Under the name"),
+        ("clean-up", "/r/team/churn/-/clean-up", "What to delete"),
+        ("clean-up-preview", "/r/team/churn/-/clean-up?what=tags&tag=1.0.0&tag=2.0.0", "This would go"),
+        ("trash", "/r/team/churn/-/trash", "can be brought back"),
+        ("policy", "/r/team/churn/-/policy", "Add a rule"),
+        ("policy-preview", "/r/team/models/sentence-encoder/-/policy/preview", "would go"),
+        ("webhooks", "/r/team/churn/-/webhooks", "Add a webhook"),
         ("absent", "/r/team/absent", "Nothing to see here"),
         ("no-match", "/?q=nothing-like-this", "No repository matches"),
     ];
@@ -70,6 +80,7 @@ pub fn with_accounts() -> Vec<Case> {
     cases.push(case("a stranger sees what is public", stranger));
     cases.push(case("everything is reached by the keyboard", keyboard));
     cases.push(case("nothing needs script", without_script));
+    cases.extend(writing::cases());
     cases
 }
 
@@ -92,7 +103,8 @@ fn first_push(ground: &Ground) -> Outcome {
     ground.browser.wait_for("team/first")?;
     ground.picture("arriving-light-wide")?;
     stock::fill(&mut client)?;
-    ground.browser.wait_for("team/models/sentence-encoder")
+    // The list that comes then is not a live one: it shows what was there when it came.
+    ground.browser.wait_for("team/churn")
 }
 
 fn developer(ground: &Ground) -> Outcome {
@@ -126,7 +138,10 @@ fn reader(ground: &Ground) -> Outcome {
     ensure!(!page.contains("finance/fraud") && !page.contains("sentence-encoder"), "reader sees {page}");
     ground.open("/r/team/churn")?;
     ensure!(!browser.text()?.contains("Push to this repository"), "reader is told how to push");
-    for path in ["/r/finance/fraud", "/r/finance/absent", "/operations"] {
+    ensure!(!browser.text()?.contains("Clean up"), "reader is offered what he may not do");
+    for path in
+        ["/r/finance/fraud", "/r/finance/absent", "/operations", "/r/team/churn/-/settings", "/r/team/churn/-/trash"]
+    {
         ground.open(path)?;
         browser.wait_for("Nothing to see here")?;
     }

@@ -4,6 +4,7 @@ mod browser;
 mod flows;
 mod rules;
 mod stock;
+mod writing;
 
 use std::io::Write;
 use std::path::PathBuf;

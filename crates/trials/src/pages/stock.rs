@@ -114,6 +114,11 @@ pub fn people(larder: &Larder) -> Outcome {
     };
     grant("user:dev", &["pull", "push"], "team/**")?;
     grant("user:reader", &["pull"], "team/churn")?;
+    let rules = json!({ "rules": [{ "rulePriority": 1, "description": "Old encoders", "action": { "type": "expire" },
+        "selection": { "tagStatus": "any", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 90 } }] });
+    control("PUT", "/api/v1/repositories/team/models/sentence-encoder/-/policy", rules)?;
+    let hook = json!({ "name": "deploy", "url": "https://ci.example/hooks/churn", "repositories": ["team/churn"] });
+    control("POST", "/api/v1/webhooks", hook)?;
     let about = "# Churn\n\nPredicts which customers leave within **30 days**. Gradient boosting on weekly aggregates.\n\n\
                  | metric | value |\n|---|---|\n| AUC | 0.87 |\n\nThe [model card](https://git.example/team/churn) has more.";
     control("PATCH", "/api/v1/repositories/team/churn", json!({ "description": about }))?;

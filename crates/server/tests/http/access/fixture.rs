@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use larder_access::{Access, Fetch, FetchError, ManualClock, Ports, SecretKey, Settings};
-use larder_registry::testing;
+use larder_registry::{Settings as RegistrySettings, testing};
 use larder_server::{Config, Service, guarded_service};
 use serde_json::{Value, json};
 
@@ -51,6 +51,15 @@ impl Guarded {
         guarded
     }
 
+    /// The same where what is deleted can be brought back, and nothing waits for pushes in flight.
+    pub async fn keeping() -> Self {
+        let window = Duration::from_secs(7 * 24 * 60 * 60);
+        let stock = RegistrySettings { trash_window: window, lease_ttl: Duration::ZERO, ..testing::settings() };
+        let guarded = Self::over(stock, Arc::new(Nowhere), settings(), Config::default()).await;
+        guarded.user("root").await;
+        guarded
+    }
+
     /// With no account yet.
     pub async fn open(settings: Settings, config: Config) -> Self {
         Self::asking(Arc::new(Nowhere), settings, config).await
@@ -58,7 +67,11 @@ impl Guarded {
 
     /// With no account yet, and somebody to ask about issuers.
     pub async fn asking(fetch: Arc<dyn Fetch>, settings: Settings, config: Config) -> Self {
-        let (registry, catalog) = testing::beside(testing::settings()).await;
+        Self::over(testing::settings(), fetch, settings, config).await
+    }
+
+    async fn over(stock: RegistrySettings, fetch: Arc<dyn Fetch>, settings: Settings, config: Config) -> Self {
+        let (registry, catalog) = testing::beside(stock).await;
         let clock = Arc::new(ManualClock::starting("2026-11-21T12:00:00Z".parse().expect("a time")));
         let ports = Ports { fetch, clock: Arc::clone(&clock) as Arc<_> };
         let access = Access::open(catalog, settings, ports).await.expect("access opens");
