@@ -31,6 +31,7 @@ mod site;
 mod tls;
 mod token_service;
 mod ui;
+mod v1;
 mod v2;
 mod welcome;
 

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::open_state;
 use crate::request_body::Intake;
 use crate::request_log::Record;
-use crate::{Config, Drain, Peer, api, health, pages, token_service, ui, v2, welcome};
+use crate::{Config, Drain, Peer, api, health, pages, token_service, ui, v1, v2, welcome};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -171,6 +171,9 @@ impl App {
         }
         if face == Face::Whole && (path == "/v2" || path.starts_with("/v2/")) {
             return v2::answer(self, asked).await;
+        }
+        if face == Face::Whole && v1::is_at(path) {
+            return v1::answer(self, asked).await;
         }
         if face == Face::Whole && (path == "/api" || path.starts_with("/api/")) {
             return api::answer(self, asked).await;

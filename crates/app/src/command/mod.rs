@@ -22,6 +22,7 @@ mod reference_arg;
 mod registry_args;
 pub mod repo;
 pub mod robot;
+pub mod search;
 pub mod tag;
 pub mod token;
 mod transfer_progress;
@@ -73,6 +74,8 @@ pub enum Command {
     Whoami(login::WhoamiArgs),
     /// Have docker and podman ask this program for logins
     ConfigureDocker(docker::ConfigureArgs),
+    /// Find repositories and images
+    Search(search::SearchArgs),
     /// Look after repositories
     #[command(subcommand)]
     Repo(repo::RepoCommand),
@@ -148,6 +151,7 @@ impl Command {
     /// The data folder that an administration command may work on.
     pub fn data(&self) -> Option<&DataArg> {
         match self {
+            Self::Search(args) => Some(&args.data),
             Self::Repo(command) => Some(command.data()),
             Self::Tag(command) => Some(command.data()),
             Self::Policy(command) => Some(command.data()),
@@ -180,6 +184,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Pull(args) => pull::run(args, context).await,
         Command::Copy(args) => copy::run(args, context).await,
         Command::Inspect(args) => inspect::run(args, context).await,
+        Command::Search(args) => search::run(args, context).await,
         Command::Repo(command) => repo::run(command, context).await,
         Command::Tag(command) => tag::run(command, context).await,
         Command::Policy(command) => policy::run(command, context).await,

@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, sessions, tags, trash,
-    trusts, upkeep, users, webhooks, whoami,
+    audit, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, search, sessions, tags,
+    trash, trusts, upkeep, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
 use crate::html::{self, escaped};
@@ -53,6 +53,7 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         repositories::show,
         repositories::set,
         repositories::remove,
+        search::list,
         tags::list,
         tags::show,
         tags::set,

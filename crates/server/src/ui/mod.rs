@@ -13,6 +13,7 @@ mod frame;
 mod history;
 mod home;
 mod image;
+mod images;
 mod layers;
 mod manifest;
 mod markdown;
@@ -35,6 +36,7 @@ use crate::query::Query;
 use crate::service::{Answer, App, Asked};
 use crate::site::Site;
 use frame::Frame;
+pub(crate) use markdown::beginning;
 use route::Route;
 use trouble::Trouble;
 
