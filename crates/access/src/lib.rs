@@ -13,6 +13,7 @@ mod clock;
 mod denials;
 mod directory;
 mod federation;
+mod form_key;
 mod htpasswd;
 mod identify;
 mod issue;
@@ -43,6 +44,7 @@ pub use bearer::Issued;
 pub use caller::{Caller, CallerKind, Origin, Presented, Refused};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use denials::Denial;
+pub use form_key::FormKey;
 pub use larder_catalog::model::access::{
     AuditEntry, AuditFilter, AuditPage, Condition, Effect, Grant, GrantFilter, Group, NoSubject, Outcome, Robot,
     Session, Subject, Token, Trust, UserSource,

@@ -5,15 +5,13 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::hmac;
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use larder_catalog::model::access::Session;
 use larder_catalog::model::{Origin as StampOrigin, Stamp};
 
 use crate::access::{Access, unavailable};
 use crate::clock::after;
+use crate::form_key::FormKey;
 use crate::token::random_id;
 use crate::{Caller, CallerKind, Origin, PlainToken, Refused};
 
@@ -93,16 +91,15 @@ impl Access {
 
     /// What a form of ours carries, so that no other site can send it: it follows from what the browser keeps in a cookie that other sites cannot read.
     pub fn form_token(&self, kept: &str) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.form_key(), kept.as_bytes()))
+        self.form_key().sign(kept)
     }
 
     /// Whether a form's token is that of what the browser keeps.
     pub fn is_form_token(&self, kept: &str, token: &str) -> bool {
-        let token = BASE64_URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
-        hmac::verify(&self.form_key(), kept.as_bytes(), &token).is_ok()
+        self.form_key().verify(kept, token)
     }
 
-    fn form_key(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, &self.inner.settings.secret_key.derive("larder forms 1"))
+    fn form_key(&self) -> FormKey {
+        FormKey::of(&self.inner.settings.secret_key.derive("larder forms 1"))
     }
 }

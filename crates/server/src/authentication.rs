@@ -140,6 +140,7 @@ impl App {
     }
 
     /// Lets somebody in who looks at pages: who shows nothing is a stranger, who sees what strangers may. Links from other sites lead here too.
+    /// A session counts without its token beside it: a form carries that, and is looked at before anything is done.
     pub async fn visit(&self, asked: Knock<'_>) -> Result<Visitor, Unadmitted> {
         if asked.peer.is_operator() {
             return self.admit(asked, &Need::Nothing).await;
@@ -153,7 +154,7 @@ impl App {
         let visitor = match self.guard().await? {
             Some(guard) => {
                 let session = match presented(asked) {
-                    Presented::Nothing => self.session_of(asked, guard.access, &site)?,
+                    Presented::Nothing => cookies::read(&asked.head.headers, cookies::SESSION.of(&site)),
                     _ => None,
                 };
                 let presented = session.map_or_else(|| presented(asked), Presented::Session);
@@ -171,6 +172,9 @@ impl App {
             }
             None => Visitor::of(self.config.admission.admit(&asked.peer, asked.head)?, site, address),
         };
+        if asked.head.method == Method::POST {
+            self.limiter.request_of(visitor.caller.as_deref())?;
+        }
         Ok(visitor.in_request(asked.request_id))
     }
 

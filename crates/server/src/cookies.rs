@@ -21,6 +21,8 @@ pub(crate) struct Kept {
 pub(crate) const SESSION: Kept = Kept { secure: "__Host-larder", plain: "larder", same_site: "Strict" };
 /// What the token of a form without a session follows from.
 pub(crate) const FORM: Kept = Kept { secure: "__Host-larder-form", plain: "larder-form", same_site: "Strict" };
+/// A word about what was just done, until the next page.
+pub(crate) const SAID: Kept = Kept { secure: "__Host-larder-said", plain: "larder-said", same_site: "Strict" };
 /// A login that goes by an identity provider, whose redirect brings the browser back from there: `Strict` would leave it out.
 pub(crate) const LOGIN: Kept = Kept { secure: "__Host-larder-login", plain: "larder-login", same_site: "Lax" };
 

@@ -1,42 +1,44 @@
 //! HTML answers: escaped, and with the headers that keep a page to itself.
 
+use askama::Template;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_FRAME_OPTIONS};
 
 use crate::answer::{self, Response};
+use crate::ui::Frame;
 
 /// Nothing from elsewhere, no script, no frame, no form to elsewhere.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 /// With `no-referrer` browsers would not say which site a form comes from, not even to its own.
 const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
 
-const STYLE: &str = "body { font-family: system-ui, sans-serif; max-width: 34rem; margin: 3rem auto; padding: 0 1rem; line-height: 1.5 }\n\
-label { display: block; margin-top: 1rem }\n\
-input { font: inherit; padding: .4rem; width: 100%; box-sizing: border-box }\n\
-button { font: inherit; margin-top: 1rem; padding: .4rem 1.2rem }\n\
-.problem { border-left: .3rem solid #b00020; padding-left: .7rem }\n\
-@media (prefers-color-scheme: dark) { body { background: #16181c; color: #e6e6e6 } a { color: #8ab4f8 } }\n";
+/// A page in the frame of all, without script.
+#[derive(Template)]
+#[template(path = "plain.html")]
+struct Plain<'a> {
+    frame: Frame,
+    /// Where the browser goes on by itself.
+    onward: Option<&'a str>,
+    /// HTML.
+    body: &'a str,
+}
 
 /// A page. `title` is text, `body` is HTML.
 pub(crate) fn page(status: StatusCode, title: &str, body: &str) -> Response {
-    document(status, title, "", body)
+    document(status, title, None, body)
 }
 
 /// A page from which the browser goes on by itself: to a path of this site.
 pub(crate) fn onward(title: &str, path: &str) -> Response {
-    let path = escaped(path);
-    let head = format!("<meta http-equiv=\"refresh\" content=\"0;url={path}\">");
-    document(StatusCode::OK, title, &head, &format!("<p><a href=\"{path}\">Go on</a></p>"))
+    let link = format!("<p><a href=\"{}\">Go on</a></p>", escaped(path));
+    document(StatusCode::OK, title, Some(path), &link)
 }
 
-fn document(status: StatusCode, title: &str, head: &str, body: &str) -> Response {
-    let title = escaped(title);
-    let text = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title} – Larder</title><link rel=\"stylesheet\" href=\"/style.css\">{head}</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
-    );
+fn document(status: StatusCode, title: &str, onward: Option<&str>, body: &str) -> Response {
+    let page = Plain { frame: Frame::for_anybody(title), onward, body };
+    let text = page.render().unwrap_or_else(|_| body.to_owned());
     let mut response = answer::bytes(status, "text/html; charset=utf-8", text);
     protect(&mut response);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -58,11 +60,6 @@ pub(crate) fn protect(response: &mut Response) {
         ),
     ];
     headers.extend(fixed);
-}
-
-/// `/style.css`
-pub(crate) fn style() -> Response {
-    answer::bytes(StatusCode::OK, "text/css; charset=utf-8", STYLE)
 }
 
 /// Text as HTML, between tags and in quoted attributes.

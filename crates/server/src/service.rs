@@ -14,7 +14,7 @@ use futures::FutureExt;
 use http::header::{CONNECTION, EXPECT, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{Method, Request, Version};
-use larder_access::Access;
+use larder_access::{Access, FormKey};
 use larder_registry::Registry;
 use tracing::Instrument;
 
@@ -52,6 +52,8 @@ pub(crate) struct App {
     pub metrics: Metrics,
     pub drain: Drain,
     pub health: health::Cached,
+    /// Signs what forms carry where there are no accounts, and what pages leave for the next one.
+    pub forms: FormKey,
     /// Whether `/metrics` has a listener of its own.
     pub metrics_stand_apart: AtomicBool,
     /// Whether somebody was told what to set when a proxy stands in front.
@@ -107,6 +109,7 @@ fn serve(registry: Registry, access: Option<Access>, config: Config) -> Service 
         metrics: Metrics::new(),
         drain,
         health: health::Cached::default(),
+        forms: FormKey::generate(),
         metrics_stand_apart: AtomicBool::new(false),
         told_about_proxies: AtomicBool::new(false),
     });
@@ -197,6 +200,22 @@ impl App {
             _ => ("other", api::problem::not_found(&asked.request_id)),
         };
         Answer { response, route }
+    }
+
+    /// What a form of ours carries, so that no other site can send it: it follows from what the browser keeps in a cookie.
+    pub fn form_token(&self, kept: &str) -> String {
+        match &self.access {
+            Some(access) => access.form_token(kept),
+            None => self.forms.sign(&format!("form {kept}")),
+        }
+    }
+
+    /// Whether a form's token is that of what the browser keeps.
+    pub fn is_form_token(&self, kept: &str, token: &str) -> bool {
+        match &self.access {
+            Some(access) => access.is_form_token(kept, token),
+            None => self.forms.verify(&format!("form {kept}"), token),
+        }
     }
 
     pub async fn metrics_page(&self) -> Response {

@@ -5,7 +5,7 @@ use http::header::HOST;
 use http::request::Parts;
 
 use crate::answer::{self, Response};
-use crate::html;
+use crate::{html, ui};
 
 /// A page that says what this is and how to push.
 pub(crate) fn page(head: &Parts) -> Response {
@@ -14,9 +14,10 @@ pub(crate) fn page(head: &Parts) -> Response {
     // Whoever asks chooses this text; only what a host can consist of is shown again.
     let plain = |host: &String| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
     let host = host.filter(plain).unwrap_or_else(|| "localhost:5000".to_owned());
+    let style = ui::style();
     let text = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Larder</title>\
-         <link rel=\"stylesheet\" href=\"/style.css\"></head>\n<body>\n\
+         <link rel=\"stylesheet\" href=\"{style}\"></head>\n<body class=\"plain\">\n\
          <h1>Larder</h1>\n<p>A container registry for machine-learning teams. To push an image:</p>\n\
          <pre>docker tag ml-model:1.0 {host}/ml-model:1.0\ndocker push {host}/ml-model:1.0</pre>\n\
          <p>The registry answers at <a href=\"/v2/\">/v2/</a>, its administration at <code>/api/v1</code>, described in \

@@ -11,9 +11,7 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use super::{Call, Result, input, ok, page};
 use crate::answer::{self, Response, header_text};
-
-/// Bytes of the longest description.
-const DESCRIPTION: usize = 4_000;
+use crate::description;
 
 /// A repository.
 #[derive(Serialize, ToSchema)]
@@ -153,9 +151,8 @@ pub(super) async fn set(call: Call<'_>, body: Body, name: RepositoryName) -> Res
 }
 
 fn change(public: Option<bool>, description: Option<String>) -> Result<RepositoryChange> {
-    let is_text = |text: &String| text.len() <= DESCRIPTION && !text.contains(|c: char| c.is_control() && c != '\n');
-    if description.as_ref().is_some_and(|description| !is_text(description)) {
-        return Err(Problem::bad_request(format!("a description is text of at most {DESCRIPTION} bytes")));
+    if let Some(problem) = description.as_deref().and_then(|text| description::check(text).err()) {
+        return Err(Problem::bad_request(problem));
     }
     Ok(RepositoryChange { public, description })
 }

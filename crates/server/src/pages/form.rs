@@ -1,41 +1,18 @@
-//! Forms: how they are read, and the token that shows that they are ours.
+//! The token of a form that shows that it is ours, and what stands in and over it.
 
-use axum::body::Body;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::request::Parts;
-use http_body_util::{BodyExt, Limited};
+use http::header::HeaderValue;
 use larder_access::PlainToken;
-use larder_oci::media_type;
 
 use super::{Result, Trouble, Visit};
 use crate::cookies;
+use crate::form::{Form, Unreadable};
 use crate::html::escaped;
-use crate::query::Query;
 
-/// Bytes of the longest form.
-const LONGEST: usize = 64 << 10;
-
-/// What was filled in.
-pub(super) struct Form(Query);
-
-impl Form {
-    /// A field; empty where it is absent.
-    pub fn field(&self, name: &str) -> &str {
-        self.0.first(name).unwrap_or_default()
+impl From<Unreadable> for Trouble {
+    fn from(_: Unreadable) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "The form could not be read.")
     }
-}
-
-/// Reads a form.
-pub(super) async fn read(head: &Parts, body: Body) -> Result<Form> {
-    let unreadable = || Trouble::new(StatusCode::BAD_REQUEST, "The form could not be read.");
-    let said = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if !media_type::essence(said).eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Err(unreadable());
-    }
-    let bytes = Limited::new(body, LONGEST).collect().await.map_err(|_| unreadable())?.to_bytes();
-    let text = std::str::from_utf8(&bytes).map_err(|_| unreadable())?;
-    Ok(Form(Query::of_form(text)))
 }
 
 impl Visit<'_> {

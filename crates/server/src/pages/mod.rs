@@ -21,14 +21,13 @@ use larder_access::{Access, Begun, Caller, Origin, Presented, Refused};
 use crate::answer::{self, Response};
 use crate::authentication::Unadmitted;
 use crate::cookies;
+use crate::form::Form;
 use crate::html::{self, escaped};
 use crate::open_state;
 use crate::query::Query;
 use crate::service::{Answer, App, Asked};
 use crate::site::Site;
 use crate::v2::refusal::{SOON, seconds};
-
-use self::form::Form;
 
 /// Where somebody signed in goes who was on the way to nowhere else.
 const HOME: &str = "/account";
@@ -38,7 +37,7 @@ type Result<T> = std::result::Result<T, Trouble>;
 
 /// Whether there is a page at the path.
 pub(crate) fn is_at(path: &str) -> bool {
-    let pages = ["/login", "/login/oidc", "/login/callback", "/logout", "/account", "/invitation", "/style.css"];
+    let pages = ["/login", "/login/oidc", "/login/callback", "/logout", "/account", "/invitation"];
     pages.contains(&path)
 }
 
@@ -139,9 +138,6 @@ pub(crate) async fn answer(app: &App, asked: Asked) -> Answer {
 async fn visited(app: &App, asked: Asked) -> Result<Response> {
     let reads = matches!(asked.head.method, Method::GET | Method::HEAD);
     let path = asked.head.uri.path().to_owned();
-    if path == "/style.css" && reads {
-        return Ok(html::style());
-    }
     let site = Site::of(&asked.head, &asked.peer, &app.config)?;
     if !reads {
         open_state::refuse_other_sites(&asked.head, &site)?;
@@ -195,7 +191,7 @@ impl Visit<'_> {
     }
 
     async fn form(&self, body: Body) -> Result<Form> {
-        form::read(&self.head, body).await
+        Ok(Form::read(&self.head, body).await?)
     }
 }
 

@@ -2,10 +2,13 @@
 
 use askama::Template;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, VARY};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, VARY, X_FRAME_OPTIONS,
+};
 use larder_access::CallerKind;
 
 use super::asset::{ICON, SCRIPT, STYLE};
+use super::said::Said;
 use super::{Result, Visit};
 use crate::answer::{self, Response};
 use crate::service::App;
@@ -15,7 +18,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What stands around a page's own part.
-pub(super) struct Frame {
+pub(crate) struct Frame {
     /// What the page shows.
     pub title: String,
     /// Who looks at it, where he is known.
@@ -26,40 +29,50 @@ pub(super) struct Frame {
     pub operator: bool,
     /// What he searched for.
     pub search: String,
+    /// What was just done.
+    pub said: Option<Said>,
     /// Larder's version.
     pub version: String,
     /// Where the style is.
     pub style: &'static str,
     /// Where the script is.
-    pub script: &'static str,
+    pub script: Option<&'static str>,
     /// Where the icon is.
     pub icon: &'static str,
 }
 
 impl Frame {
     /// For somebody who was let in.
-    pub fn of(visit: &Visit<'_>, title: String) -> Self {
+    pub(super) fn of(visit: &Visit<'_>, title: String) -> Self {
         let who = visit.visitor.caller.as_ref().filter(|caller| caller.kind != CallerKind::Anonymous);
         Self {
             who: who.map(|caller| person(&caller.identity).to_owned()),
             stranger: visit.visitor.is_stranger(),
             operator: visit.actor().may_operate(),
             search: visit.asked("q").unwrap_or_default().to_owned(),
+            said: visit.said.clone(),
             ..Self::for_nobody(visit.app, title)
         }
     }
 
     /// For somebody who was not.
-    pub fn for_nobody(app: &App, title: String) -> Self {
+    pub(super) fn for_nobody(app: &App, title: String) -> Self {
+        let version = app.config.version.clone();
+        Self { title, version, script: Some(SCRIPT.path()), ..Self::for_anybody("") }
+    }
+
+    /// For whoever comes, without script.
+    pub(crate) fn for_anybody(title: &str) -> Self {
         Self {
-            title,
+            title: title.to_owned(),
             who: None,
             stranger: false,
             operator: false,
             search: String::new(),
-            version: app.config.version.clone(),
+            said: None,
+            version: String::new(),
             style: STYLE.path(),
-            script: SCRIPT.path(),
+            script: None,
             icon: ICON.path(),
         }
     }
@@ -75,6 +88,11 @@ pub(super) fn page(template: &impl Template) -> Result {
     Ok(page_of(StatusCode::OK, template)?)
 }
 
+/// A form: with what was filled in and what is wrong with it.
+pub(super) fn form(status: StatusCode, template: &impl Template) -> Result {
+    Ok(page_of(status, template)?)
+}
+
 /// A rendered page with its headers.
 pub(super) fn page_of(status: StatusCode, template: &impl Template) -> askama::Result<Response> {
     let mut response = answer::bytes(status, "text/html; charset=utf-8", template.render()?);
@@ -84,8 +102,9 @@ pub(super) fn page_of(status: StatusCode, template: &impl Template) -> askama::R
 
 /// Headers of everything that a browser shows.
 pub(super) fn guard(headers: &mut HeaderMap) {
-    let lines: [(HeaderName, &'static str); 7] = [
+    let lines: [(HeaderName, &'static str); 8] = [
         (CONTENT_SECURITY_POLICY, POLICY),
+        (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "same-origin"),
         (CACHE_CONTROL, "private, no-cache"),
         (VARY, "accept, authorization, cookie"),

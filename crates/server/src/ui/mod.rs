@@ -1,13 +1,17 @@
 //! Pages for people: rendered here, usable without script, asking nobody else for anything.
 //!
 //! A page parses its address, calls the domain as the API does, and renders what it got. What may not be seen looks like what is not there
-//! (**Invariant 13**). Nothing here writes.
+//! (**Invariant 13**).
+//!
+//! What writes is a form, sent to the page that showed it: [`written`] reads it and refuses what is not ours, a page does what it asks as the API would,
+//! and sends the browser on ([`Visit::went`]). What cannot be done is shown over the form, with all that was filled in ([`faults`]).
 
 mod arrivals;
 mod asset;
 mod commands;
 mod compare;
 mod connect;
+mod faults;
 mod format;
 mod frame;
 mod history;
@@ -17,28 +21,40 @@ mod images;
 mod layers;
 mod manifest;
 mod markdown;
+mod new_repository;
 mod operations;
+mod ours;
 mod platforms;
 mod repository;
 mod route;
+mod said;
 mod secret;
 mod trouble;
 
-use http::header::{ACCEPT, ALLOW, HeaderValue};
+use axum::body::Body;
+use http::Method;
+use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::request::Parts;
-use http::{Method, StatusCode};
 use jiff::Timestamp;
+use larder_oci::{Action, RepositoryName};
 use larder_registry::{Actor, Registry};
 
-use crate::answer::Response;
+use crate::answer::{self, Response};
 use crate::authentication::Visitor;
+use crate::challenge::Need;
+use crate::cookies;
+use crate::form::Form;
 use crate::query::Query;
 use crate::service::{Answer, App, Asked};
 use crate::site::Site;
-use frame::Frame;
-pub(crate) use markdown::beginning;
+use ours::Kept;
 use route::Route;
+use said::Said;
 use trouble::Trouble;
+
+pub(crate) use frame::Frame;
+pub(crate) use markdown::beginning;
 
 /// A page, or why there is none.
 type Result<T = Response> = std::result::Result<T, Trouble>;
@@ -51,6 +67,10 @@ struct Visit<'a> {
     query: Query,
     request_id: String,
     now: Timestamp,
+    /// What the tokens of forms follow from.
+    kept: Kept,
+    /// What the page before has left to say.
+    said: Option<Said>,
 }
 
 impl Visit<'_> {
@@ -71,6 +91,27 @@ impl Visit<'_> {
 
     fn frame(&self, title: impl Into<String>) -> Frame {
         Frame::of(self, title.into())
+    }
+
+    /// Whether the visitor may do this, by the same decision as everybody.
+    async fn may(&self, action: Action, repository: &RepositoryName) -> Result<bool> {
+        Ok(self.registry.may(self.actor(), action, repository).await?)
+    }
+
+    /// Sends the browser on to a path of this site, which says what was done.
+    fn went(&self, path: &str, said: Said) -> Response {
+        let mut response = answer::empty(StatusCode::SEE_OTHER);
+        let headers = response.headers_mut();
+        headers.insert(LOCATION, answer::header_text(path));
+        headers.append(SET_COOKIE, said.keep(self.app, self.site()));
+        response
+    }
+
+    /// Notes a refusal in the audit.
+    async fn note_denied(&self, need: &Need) {
+        if let Ok(Some(guard)) = self.app.guard().await {
+            guard.note(&self.visitor, "pages", need, &self.request_id);
+        }
     }
 
     /// A value of the query that says something.
@@ -96,6 +137,11 @@ fn wants_a_page(head: &Parts) -> bool {
     })
 }
 
+/// Where the style of all pages is.
+pub(crate) fn style() -> &'static str {
+    asset::STYLE.path()
+}
+
 /// Answers a request for a page.
 pub(crate) async fn answer(app: &App, asked: Asked) -> Answer {
     if let Some(name) = Route::asset(asked.head.uri.path()) {
@@ -111,20 +157,55 @@ pub(crate) async fn answer(app: &App, asked: Asked) -> Answer {
 }
 
 async fn visited(app: &App, asked: Asked, visitor: Visitor) -> Response {
-    let visit = Visit {
-        app,
-        registry: &app.registry,
-        visitor,
-        query: Query::of(&asked.head.uri),
-        request_id: asked.request_id,
-        now: Timestamp::now(),
+    let Asked { head, body, request_id, .. } = asked;
+    let reads = matches!(head.method, Method::GET | Method::HEAD);
+    let said = if reads { Said::read(app, &head.headers, &visitor.site) } else { None };
+    let kept = Kept::read(&head.headers, &visitor.site);
+    let (registry, query, now) = (&app.registry, Query::of(&head.uri), Timestamp::now());
+    let visit = Visit { app, registry, visitor, query, request_id, now, kept, said };
+    let route = Route::parse(head.uri.path());
+    let outcome = match head.method {
+        Method::GET | Method::HEAD => shown(&visit, route).await,
+        Method::POST => written(&visit, route, &head, body).await,
+        _ => Err(Trouble::read_only()),
     };
-    let outcome = match asked.head.method {
-        Method::GET | Method::HEAD => shown(&visit, Route::parse(asked.head.uri.path())).await,
-        _ => Err(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "Pages can only be read", "Nothing is changed here.")
-            .with(ALLOW, HeaderValue::from_static("GET, HEAD"))),
-    };
-    outcome.unwrap_or_else(|trouble| trouble::page(app, Some(&visit), trouble, &visit.request_id))
+    let mut response = outcome.unwrap_or_else(|trouble| trouble::page(app, Some(&visit), trouble, &visit.request_id));
+    visit.leave_cookies(&mut response);
+    response
+}
+
+impl Visit<'_> {
+    /// What the browser keeps from now on, and what it forgets once it was shown.
+    fn leave_cookies(&self, response: &mut Response) {
+        let is_page = response.headers().get(CONTENT_TYPE).is_some_and(|is| is.as_bytes().starts_with(b"text/html"));
+        let shown = self.said.as_ref().filter(|_| is_page).map(|_| cookies::SAID.forget(self.site()));
+        for cookie in self.kept.fresh(self.site()).into_iter().chain(shown) {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+    }
+}
+
+/// Does what a form asks for, once it is known to be ours.
+async fn written(visit: &Visit<'_>, route: Option<Route>, head: &Parts, body: Body) -> Result {
+    let route = route.ok_or_else(Trouble::nothing)?;
+    if !route.takes_forms() {
+        return Err(Trouble::read_only());
+    }
+    let form = Form::read(head, body).await?;
+    visit.must_be_ours(&form)?;
+    let need = route.need();
+    let done = changed(visit, route, &form).await;
+    if done.as_ref().is_err_and(Trouble::is_denied) {
+        visit.note_denied(&need).await;
+    }
+    done
+}
+
+async fn changed(visit: &Visit<'_>, route: Route, form: &Form) -> Result {
+    match route {
+        Route::NewRepository => new_repository::make(visit, form).await,
+        _ => Err(Trouble::read_only()),
+    }
 }
 
 async fn shown(visit: &Visit<'_>, route: Option<Route>) -> Result {
@@ -132,6 +213,7 @@ async fn shown(visit: &Visit<'_>, route: Option<Route>) -> Result {
         Route::Home => home::show(visit).await,
         Route::Connect => connect::show(visit).await,
         Route::Operations => operations::show(visit).await,
+        Route::NewRepository => new_repository::show(visit).await,
         Route::Repository(name) => repository::show(visit, name).await,
         Route::Tag(name, tag) => manifest::show_tag(visit, name, tag).await,
         Route::Manifest(name, digest) => manifest::show_digest(visit, name, digest).await,

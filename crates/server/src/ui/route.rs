@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use larder_oci::{Digest, RepositoryName, Tag};
 
+use crate::challenge::Need;
 use crate::percent::decode_segment;
 
 /// Where files of ours lie.
@@ -18,6 +19,8 @@ pub(super) enum Route {
     Connect,
     /// `/operations`
     Operations,
+    /// `/new`
+    NewRepository,
     /// `/r/<name>`
     Repository(RepositoryName),
     /// `/r/<name>/-/tags/<tag>`
@@ -35,7 +38,17 @@ pub(super) enum Route {
 impl Route {
     /// Whether only pages are at such a path, whatever a client wants. `/` is not among them: other clients know it too.
     pub fn is_ours(path: &str) -> bool {
-        matches!(path, "/connect" | "/operations" | "/r") || path.starts_with("/r/") || path.starts_with("/-/")
+        matches!(path, "/connect" | "/operations" | "/new" | "/r") || path.starts_with("/r/") || path.starts_with("/-/")
+    }
+
+    /// Whether forms are sent there.
+    pub fn takes_forms(&self) -> bool {
+        matches!(self, Self::NewRepository)
+    }
+
+    /// What somebody wants who sends a form there: for the audit of refusals. The domain decides.
+    pub fn need(&self) -> Need {
+        Need::Nothing
     }
 
     /// The file of ours that a path names.
@@ -52,6 +65,7 @@ impl Route {
             [""] => Some(Self::Home),
             ["connect"] => Some(Self::Connect),
             ["operations"] => Some(Self::Operations),
+            ["new"] => Some(Self::NewRepository),
             ["r", name @ .., "-", "tags", tag] => Some(Self::Tag(repository(name)?, tag.parse().ok()?)),
             ["r", name @ .., "-", "tags", tag, "history"] => Some(Self::History(repository(name)?, tag.parse().ok()?)),
             ["r", name @ .., "-", "manifests", digest] => Some(Self::Manifest(repository(name)?, digest.parse().ok()?)),

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use http::StatusCode;
-use http::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use larder_registry::Error;
 
 use super::Visit;
@@ -21,6 +21,8 @@ pub(super) struct Trouble {
     title: &'static str,
     text: String,
     header: Option<Box<(HeaderName, HeaderValue)>>,
+    /// Whether the visitor may not: the audit notes it.
+    denied: bool,
     /// The reason for the log, when it is ours.
     cause: Option<String>,
 }
@@ -39,7 +41,7 @@ struct Page<'a> {
 
 impl Trouble {
     pub fn new(status: StatusCode, title: &'static str, text: impl Into<String>) -> Self {
-        Self { status, title, text: text.into(), header: None, cause: None }
+        Self { status, title, text: text.into(), header: None, denied: false, cause: None }
     }
 
     /// Nothing is there, or nothing that this visitor may see.
@@ -49,6 +51,22 @@ impl Trouble {
             "Nothing to see here",
             "Either there is nothing at this address, or you may not see it.",
         )
+    }
+
+    /// Somebody known could do it.
+    pub fn sign_in() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Sign in first", "Who changes something has to be known.")
+    }
+
+    /// The page takes no forms.
+    pub fn read_only() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "This page can only be read", "Nothing is changed here.")
+            .with(ALLOW, HeaderValue::from_static("GET, HEAD"))
+    }
+
+    /// Whether the visitor may not.
+    pub fn is_denied(&self) -> bool {
+        self.denied
     }
 
     /// The same with a header.
@@ -61,16 +79,17 @@ impl Trouble {
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match &error {
-            Error::Denied | Error::RepositoryUnknown(_) | Error::ManifestUnknown { .. } | Error::BlobUnknown { .. } => {
-                Self::nothing()
-            }
+            Error::Denied => Self { denied: true, ..Self::nothing() },
+            Error::RepositoryUnknown(_) | Error::ManifestUnknown { .. } | Error::BlobUnknown { .. } => Self::nothing(),
             Error::TakingOver => Self::new(StatusCode::SERVICE_UNAVAILABLE, "Still moving in", error.public_message())
                 .with(RETRY_AFTER, HeaderValue::from_static("60")),
             _ => {
                 let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                if status != StatusCode::INTERNAL_SERVER_ERROR {
+                    return Self::new(status, "That did not work", sentence(&error.public_message()));
+                }
                 let text = "It was our fault. Trying again may help; if it does not, tell whoever runs this registry.";
-                let cause = status.is_server_error().then(|| chain(&error));
-                Self { cause, ..Self::new(status, "Something went wrong", text) }
+                Self { cause: Some(chain(&error)), ..Self::new(status, "Something went wrong", text) }
             }
         }
     }
@@ -112,8 +131,27 @@ impl From<Unadmitted> for Trouble {
     }
 }
 
+impl From<larder_access::Problem> for Trouble {
+    fn from(problem: larder_access::Problem) -> Self {
+        use larder_access::Problem;
+        let status = match &problem {
+            Problem::NotAllowed(_) => return Self { denied: true, ..Self::nothing() },
+            Problem::Absent { .. } => return Self::nothing(),
+            Problem::Catalog(_) => {
+                let text = "Accounts cannot be asked at the moment. Try again soon.";
+                let not_now = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not now", text);
+                return Self { cause: Some(problem.to_string()), ..not_now.with(RETRY_AFTER, seconds(SOON)) };
+            }
+            Problem::Invalid(_) => StatusCode::BAD_REQUEST,
+            Problem::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Problem::Exists { .. } | Problem::NameTaken { .. } | Problem::LastAdministrator(_) => StatusCode::CONFLICT,
+        };
+        Self::new(status, "That did not work", sentence(&problem.to_string()))
+    }
+}
+
 /// A message as a sentence of its own.
-fn sentence(message: &str) -> String {
+pub(super) fn sentence(message: &str) -> String {
     let mut letters = message.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())

@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod browser;
 mod conformance;
 mod health;
 mod open_state;

@@ -3,7 +3,9 @@
 mod crawl;
 mod door;
 mod escaping;
+mod forms;
 mod html;
+mod new_repository;
 mod shown;
 pub mod stock;
 mod visibility;
