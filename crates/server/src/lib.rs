@@ -17,6 +17,7 @@ mod etag;
 mod form;
 mod health;
 mod html;
+mod invite;
 mod limits;
 mod listener;
 mod metrics;

@@ -54,6 +54,8 @@ pub(crate) struct App {
     pub health: health::Cached,
     /// Signs what forms carry where there are no accounts, and what pages leave for the next one.
     pub forms: FormKey,
+    /// Secrets that wait to be shown.
+    pub once: ui::Once,
     /// Whether `/metrics` has a listener of its own.
     pub metrics_stand_apart: AtomicBool,
     /// Whether somebody was told what to set when a proxy stands in front.
@@ -110,6 +112,7 @@ fn serve(registry: Registry, access: Option<Access>, config: Config) -> Service 
         drain,
         health: health::Cached::default(),
         forms: FormKey::generate(),
+        once: ui::Once::default(),
         metrics_stand_apart: AtomicBool::new(false),
         told_about_proxies: AtomicBool::new(false),
     });

@@ -21,7 +21,7 @@ pub(super) struct Images {
 
 impl Images {
     /// Whether they were found by what they say.
-    fn tell(&self) -> bool {
+    pub fn tell(&self) -> bool {
         self.rows.iter().any(|row| row.said.is_some())
     }
 }

@@ -15,7 +15,19 @@ struct Sent {
 }
 
 /// One of every kind. `root/model` exists, with a tag `1`.
-const FORMS: &[Sent] = &[Sent { path: "/new", fields: &[("name", "root/fresh"), ("visibility", "public")] }];
+const FORMS: &[Sent] = &[
+    Sent { path: "/new", fields: &[("name", "root/fresh"), ("visibility", "public")] },
+    Sent { path: "/access/users", fields: &[("name", "mallory")] },
+    Sent { path: "/access/users/alice", fields: &[("do", "promote")] },
+    Sent { path: "/access/groups", fields: &[("name", "mallory")] },
+    Sent { path: "/access/groups/ml", fields: &[("do", "add"), ("member", "alice")] },
+    Sent { path: "/access/robots", fields: &[("name", "mallory"), ("pattern", "**"), ("actions", "pull")] },
+    Sent { path: "/access/robots/ci", fields: &[("do", "disable")] },
+    Sent { path: "/access/grants", fields: &[("subject", "alice"), ("pattern", "**"), ("actions", "admin")] },
+    Sent { path: "/access/tokens", fields: &[("owner", "robot:ci"), ("actions", "pull")] },
+    Sent { path: "/access/trusts/own", fields: &[("do", "disable")] },
+    Sent { path: "/access/sessions", fields: &[("id", "x")] },
+];
 
 fn fields(of: &Sent, csrf: Option<&str>) -> Vec<(String, String)> {
     let csrf = csrf.map(|csrf| ("csrf", csrf));
@@ -33,6 +45,14 @@ async fn state(guarded: &Guarded) -> Vec<String> {
         "/api/v1/repositories/root/model/-/trash",
         "/api/v1/repositories/root/model/-/policy",
         "/api/v1/webhooks",
+        "/api/v1/users/alice",
+        "/api/v1/users",
+        "/api/v1/groups",
+        "/api/v1/groups/ml/members",
+        "/api/v1/robots",
+        "/api/v1/grants",
+        "/api/v1/trusts",
+        "/api/v1/tokens?owner=robot:ci",
         "/api/v1/scrub",
     ] {
         let mut answer = operator.get(path).await.json();

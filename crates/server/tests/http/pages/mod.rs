@@ -1,5 +1,6 @@
 //! Pages: what people see, what they do not, and that nothing which somebody pushed becomes part of a page's markup.
 
+mod accounts;
 mod crawl;
 mod door;
 mod escaping;
