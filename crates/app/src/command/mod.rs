@@ -6,6 +6,8 @@ pub mod audit;
 pub mod config;
 pub mod copy;
 pub mod docker;
+#[cfg(test)]
+mod documented;
 pub mod grant;
 pub mod group;
 pub mod import;

@@ -70,7 +70,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Gives the window a look, and every request this credential, if any.
+    /// Gives the window a look, and every request this credential, if any; nobody is signed in.
     pub fn become_visitor(&self, look: Look, authorization: Option<&str>) -> Outcome {
         let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": look.scheme }] });
         self.devtools("Emulation.setEmulatedMedia", &scheme)?;
@@ -78,6 +78,7 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", &size)?;
         let headers = authorization.map_or_else(|| json!({}), |value| json!({ "Authorization": value }));
         self.devtools("Network.enable", &json!({}))?;
+        self.devtools("Network.clearBrowserCookies", &json!({}))?;
         self.devtools("Network.setExtraHTTPHeaders", &json!({ "headers": headers })).map(drop)
     }
 
