@@ -46,7 +46,10 @@ fn is_known(page: &str, line: &str) {
 
 #[test]
 fn a_line_is_read_as_a_shell_reads_it() {
-    assert_eq!(words("larder grant add group:ml pull 'team/**' # why"), ["larder", "grant", "add", "group:ml", "pull", "team/**"]);
+    assert_eq!(
+        words("larder grant add group:ml pull 'team/**' # why"),
+        ["larder", "grant", "add", "group:ml", "pull", "team/**"]
+    );
     assert_eq!(words("larder token password | docker login"), ["larder", "token", "password"]);
     assert_eq!(words("larder user set a --email ''"), ["larder", "user", "set", "a", "--email", ""]);
 }
@@ -55,7 +58,9 @@ fn a_line_is_read_as_a_shell_reads_it() {
 fn coming_from_elsewhere_names_commands_that_are_there() {
     let text = guide("coming-from.md");
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| |")).collect();
-    for registry in ["Docker Hub", "Amazon ECR", "Google Artifact Registry", "Azure Container Registry", "registry:2", "Harbor"] {
+    for registry in
+        ["Docker Hub", "Amazon ECR", "Google Artifact Registry", "Azure Container Registry", "registry:2", "Harbor"]
+    {
         assert!(text.contains(&format!("## {registry}\n")), "{registry}");
     }
     let mut seen = 0;

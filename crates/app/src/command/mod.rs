@@ -3,6 +3,7 @@
 pub mod about;
 mod arrivals;
 pub mod audit;
+pub mod complete;
 pub mod config;
 pub mod copy;
 pub mod docker;
@@ -135,6 +136,9 @@ pub enum Command {
     Version,
     /// Not needed here: garbage is collected while the registry runs (for scripts written for `registry:2`)
     GarbageCollect(about::GarbageCollectArgs),
+    /// What a shell asks while somebody types
+    #[command(hide = true)]
+    Complete(complete::CompleteArgs),
     /// What docker asks of `docker-credential-larder`
     #[command(hide = true, subcommand)]
     DockerCredential(docker::HelperCommand),
@@ -212,6 +216,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Import(command) => import::run(command, context).await,
         Command::Config(command) => config::run(command, context),
         Command::Completions(args) => about::completions(&args, context),
+        Command::Complete(args) => complete::run(args, context).await,
         Command::Version => about::version(context),
         Command::GarbageCollect(_) => about::garbage_collect(context),
         Command::ReadProtectedFiles(args) => crate::protected_files::serve(&args),

@@ -1,8 +1,8 @@
 //! One's own account: password, tokens, devices that are signed in.
 
 use askama::Template;
+use http::StatusCode;
 use http::header::LOCATION;
-use http::{StatusCode, header};
 use larder_access::{CallerKind, Page as Listed, Problem};
 
 use super::access::{Device, Shelf};
@@ -111,28 +111,29 @@ fn user<'v>(visit: &'v Visit<'_>) -> Result<Option<&'v str>> {
 fn sign_in(place: Place) -> Result {
     let mut response = answer::empty(StatusCode::SEE_OTHER);
     response.headers_mut().insert(LOCATION, answer::header_text(&format!("/login?next={}", encode(place.path()))));
-    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
 pub(super) async fn show(visit: &Visit<'_>, place: Place) -> Result {
     let Some(name) = user(visit)? else { return sign_in(place) };
-    match place {
+    let page = match place {
         Place::Home => home(visit, name).await,
         Place::Password => password(visit, name, Faults::none()).await,
         Place::Tokens => Shelf::own(visit).list(visit).await,
         Place::Devices => devices(visit).await,
-    }
+    };
+    page.map(frame::unkept)
 }
 
 pub(super) async fn change(visit: &Visit<'_>, place: Place, form: &Form) -> Result {
     let Some(name) = user(visit)? else { return Err(Trouble::sign_in()) };
-    match place {
+    let page = match place {
         Place::Home => Err(Trouble::read_only()),
         Place::Password => set_password(visit, name, form).await,
         Place::Tokens => Shelf::own(visit).change(visit, form).await,
         Place::Devices => sign_out(visit, form).await,
-    }
+    };
+    page.map(frame::unkept)
 }
 
 async fn home(visit: &Visit<'_>, name: &str) -> Result {

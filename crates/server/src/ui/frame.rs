@@ -97,7 +97,7 @@ pub(super) fn form(status: StatusCode, template: &impl Template) -> Result {
     Ok(page_of(status, template)?)
 }
 
-/// The same for a page with a secret in it: nobody keeps it.
+/// The same for a page that is about somebody: no browser and no proxy keeps it.
 pub(super) fn unkept(mut page: Response) -> Response {
     page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     page

@@ -14,7 +14,7 @@ mod users;
 use larder_access::{Access, By, Origin, Problem};
 
 use super::trouble::Trouble;
-use super::{Result, Visit};
+use super::{Result, Visit, frame};
 use crate::form::Form;
 
 pub(super) use sessions::Device;
@@ -104,7 +104,7 @@ impl Visit<'_> {
 
 pub(super) async fn show(visit: &Visit<'_>, place: Place) -> Result {
     visit.administered()?;
-    match place {
+    let page = match place {
         Place::Users => users::list(visit).await,
         Place::User(name) => users::show(visit, &name).await,
         Place::Groups => groups::list(visit).await,
@@ -118,12 +118,13 @@ pub(super) async fn show(visit: &Visit<'_>, place: Place) -> Result {
         Place::Trust(name) => trusts::show(visit, &name).await,
         Place::Sessions => sessions::list(visit).await,
         Place::Audit => audit::show(visit).await,
-    }
+    };
+    page.map(frame::unkept)
 }
 
 pub(super) async fn change(visit: &Visit<'_>, place: Place, form: &Form) -> Result {
     visit.administered()?;
-    match place {
+    let page = match place {
         Place::Users => users::make(visit, form).await,
         Place::User(name) => users::change(visit, &name, form).await,
         Place::Groups => groups::make(visit, form).await,
@@ -136,5 +137,6 @@ pub(super) async fn change(visit: &Visit<'_>, place: Place, form: &Form) -> Resu
         Place::Trust(name) => trusts::change(visit, &name, form).await,
         Place::Sessions => sessions::end(visit, form).await,
         Place::Explain | Place::Audit => Err(Trouble::read_only()),
-    }
+    };
+    page.map(frame::unkept)
 }

@@ -8,8 +8,9 @@ use larder_oci::{Action, Actions};
 
 use super::super::faults::Faults;
 use super::super::format::Moment;
-use super::super::frame::{self, Frame, person};
+use super::super::frame::{self, Frame};
 use super::super::said::Said;
+use super::super::trouble::sentence;
 use super::super::{Result, Visit};
 use super::entered::{self, Choice, PAGE};
 use crate::form::Form;
@@ -114,32 +115,27 @@ impl Shelf {
     async fn listed(self, visit: &Visit<'_>, entered: Entered, mut faults: Faults) -> Result {
         let (access, by) = visit.accounts()?;
         let owner = self.owner.as_deref();
-        let found = access.tokens(&by, owner.or(Some("*")), visit.asked("after"), PAGE).await;
-        let is_robot = owner.is_some_and(|owner| owner.starts_with("robot:"));
-        let is_there = match owner.and_then(|owner| owner.strip_prefix("robot:")) {
-            Some(robot) => access.robot(&by, robot).await.is_ok(),
-            None => self.own,
-        };
-        let Listed { items, more } = match found {
-            Err(problem @ Problem::Absent { .. }) => {
-                faults.add("owner", super::super::trouble::sentence(&problem.to_string()));
-                Listed { items: Vec::new(), more: false }
-            }
-            found => found?,
-        };
+        let robot = owner.and_then(|owner| owner.strip_prefix("robot:"));
+        let mut is_there = robot.is_some();
+        if let Some(robot) = robot
+            && let Err(problem) = access.robot(&by, robot).await
+        {
+            faults = Faults::at("owner", sentence(&problem.to_string()));
+            is_there = false;
+        }
+        let Listed { items, more } = access.tokens(&by, owner.or(Some("*")), visit.asked("after"), PAGE).await?;
         let last = items.last().filter(|_| more).map(|token| token.id.as_str());
         let next = last
             .map(|last| entered::address(self.path, &[("owner", owner.filter(|_| !self.own)), ("after", Some(last))]));
         let token = visit.take_once();
-        let has_secret = token.is_some();
         let page = Page {
             frame: visit.frame(if self.own { "Your tokens" } else { "Tokens" }),
             csrf: visit.csrf(),
             here: "tokens",
             path: self.path,
             own: self.own,
-            makes: is_there && (self.own || is_robot),
-            login: format!("docker login {} -u {}", visit.host(), person(owner.unwrap_or_default())),
+            makes: is_there || self.own,
+            login: format!("docker login {} -u {}", visit.host(), bare(owner.unwrap_or_default())),
             owner: self.owner.unwrap_or_default(),
             rows: items.into_iter().map(|token| row(visit, token)).collect(),
             next,
@@ -148,8 +144,7 @@ impl Shelf {
             token,
             faults,
         };
-        let shown = frame::form(page.faults.status(), &page)?;
-        Ok(if has_secret { frame::unkept(shown) } else { shown })
+        frame::form(page.faults.status(), &page)
     }
 
     pub async fn change(self, visit: &Visit<'_>, form: &Form) -> Result {
@@ -200,6 +195,11 @@ impl Shelf {
         let owner = self.owner.as_deref().filter(|_| !self.own);
         entered::address(self.path, &[("owner", owner), ("shown", shown)])
     }
+}
+
+/// An account's name without its kind: docker ends a user's name at the first `:`.
+fn bare(identity: &str) -> &str {
+    identity.split_once(':').map_or(identity, |(_, name)| name)
 }
 
 /// How long a token holds; nothing is until it is revoked.

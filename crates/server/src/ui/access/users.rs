@@ -1,7 +1,8 @@
 //! Users: made with an invitation, changed, disabled, removed.
 
 use askama::Template;
-use larder_access::{Account, NewAccount, Page as Listed, UserSettings, UserSource};
+use http::StatusCode;
+use larder_access::{Account, NewAccount, Page as Listed, Problem, UserSettings, UserSource};
 
 use super::super::faults::Faults;
 use super::super::format::Moment;
@@ -122,10 +123,8 @@ async fn shown(visit: &Visit<'_>, name: &str, faults: Faults) -> Result {
     let account = access.user(&by, name).await?;
     let created = Moment { at: account.created, now: visit.now };
     let (frame, csrf, link) = (visit.frame(format!("User {name}")), visit.csrf(), visit.take_once());
-    let has_secret = link.is_some();
     let (user, path) = (row(visit, account), format!("{PATH}/{name}"));
-    let page = frame::form(faults.status(), &One { frame, csrf, here: "users", path, user, created, link, faults })?;
-    Ok(if has_secret { frame::unkept(page) } else { page })
+    frame::form(faults.status(), &One { frame, csrf, here: "users", path, user, created, link, faults })
 }
 
 pub(super) async fn change(visit: &Visit<'_>, name: &str, form: &Form) -> Result {
@@ -164,6 +163,10 @@ pub(super) async fn change(visit: &Visit<'_>, name: &str, form: &Form) -> Result
     };
     match done {
         Ok(()) => Ok(visit.went(&format!("{PATH}/{name}"), Said::of(said))),
+        Err(Problem::LastAdministrator(_)) => {
+            let fault = Faults::whole(format!("{name} is the last administrator, and stays one."));
+            shown(visit, name, fault.with_status(StatusCode::CONFLICT)).await
+        }
         Err(problem) if form.field("do") == "email" => shown(visit, name, entered::at("email", problem)?).await,
         Err(problem) => shown(visit, name, Faults::of_accounts(problem)?).await,
     }

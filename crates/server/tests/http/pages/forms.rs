@@ -125,6 +125,7 @@ async fn whoever_may_not_changes_nothing_and_is_noted() {
     }
     assert_eq!(state(&guarded).await, before);
 
+    guarded.access.tick().await;
     let audit = guarded.operator().get("/api/v1/audit?action=pages").await.json();
     assert!(audit["entries"].as_array().is_some_and(|all| !all.is_empty()), "{audit}");
 }
