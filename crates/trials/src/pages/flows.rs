@@ -93,7 +93,7 @@ fn first_push(ground: &Ground) -> Outcome {
     ground.browser.wait_for("team/first")?;
     ground.picture("arriving-light-wide")?;
     stock::fill(&mut client)?;
-    ground.browser.wait_for("team/models/sentence-encoder")
+    ground.browser.wait_for("team/churn")
 }
 
 fn developer(ground: &Ground) -> Outcome {
