@@ -4,7 +4,7 @@ use askama::Template;
 use larder_access::{AuditEntry, AuditFilter, AuditPage, Outcome};
 
 use super::super::faults::Faults;
-use super::super::format::Moment;
+use super::super::format::{Moment, Short};
 use super::super::frame::{self, Frame, person};
 use super::super::{Result, Visit};
 use super::entered::{self, PAGE};
@@ -40,8 +40,10 @@ struct Row {
     credential: String,
     address: String,
     action: String,
-    /// In what: a repository, an object.
-    what: String,
+    repository: String,
+    /// To what; of a digest its beginning.
+    object: String,
+    whole: String,
     outcome: &'static str,
     refused: bool,
     times: u64,
@@ -49,14 +51,17 @@ struct Row {
 }
 
 fn row(visit: &Visit<'_>, entry: AuditEntry) -> Row {
-    let repository = entry.repository.map(|name| name.to_string());
+    let whole = entry.object.unwrap_or_default();
+    let object = whole.parse().map_or_else(|_| whole.clone(), |digest| Short(digest).text());
     Row {
         at: Moment { at: entry.at, now: visit.now },
         who: person(&entry.identity).to_owned(),
         credential: entry.credential.unwrap_or_default(),
         address: entry.address.unwrap_or_default(),
         action: entry.action,
-        what: [repository, entry.object].into_iter().flatten().collect::<Vec<_>>().join(" "),
+        repository: entry.repository.map(|name| name.to_string()).unwrap_or_default(),
+        object,
+        whole,
         outcome: match entry.outcome {
             Outcome::Allowed => "done",
             Outcome::Denied => "refused",
