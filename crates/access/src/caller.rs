@@ -106,10 +106,11 @@ impl Caller {
         })
     }
 
-    /// Whether the scope covers the catalogue (`registry:catalog:*`).
+    /// Whether the scope covers the catalogue (`registry:catalog:*`, and `registry:catalog:search` as docker asks for it).
     pub fn scope_allows_catalog(&self) -> bool {
         let Some(scope) = &self.scope else { return true };
-        scope.iter().any(|scope| scope.kind == "registry" && scope.name == "catalog" && scope.actions.contains("*"))
+        let covers = |actions: &std::collections::BTreeSet<String>| actions.contains("*") || actions.contains("search");
+        scope.iter().any(|scope| scope.kind == "registry" && scope.name == "catalog" && covers(&scope.actions))
     }
 
     /// Whether this is somebody known.

@@ -30,6 +30,7 @@ mod policies;
 mod push;
 mod quotas;
 mod repositories;
+mod search;
 mod sweep;
 mod tag_list;
 mod tags;

@@ -4,6 +4,7 @@ pub mod access;
 mod history;
 pub mod policy;
 mod quota;
+mod search;
 pub mod webhooks;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use self::history::{
     TrashRow, UndeleteOutcome,
 };
 pub use self::quota::{Counted, NewQuota, OverQuota, Quota, Reserved};
+pub use self::search::{FoundImage, FoundImages, ImageSearch, Sought};
 
 /// Who and when: part of every change.
 #[derive(Clone, Debug, PartialEq, Eq)]

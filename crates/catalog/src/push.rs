@@ -16,6 +16,7 @@ use crate::lookup::{self, Hold};
 use crate::model::{Condition, NewEdge, PutManifest, PutManifestOutcome, Sparse};
 use crate::outbox;
 use crate::quotas::{self, Change, Quotas};
+use crate::search;
 use crate::tags::{self, Place};
 use crate::trash;
 use crate::{Catalog, Error, Result};
@@ -268,6 +269,9 @@ fn store(
     let (manifest, created) = write_row(tx, repository, own, subject, !missing.is_empty(), push)?;
     if !created && push.tags.is_empty() && observed == Some(None) {
         return Err(Fault::Conflict("the manifest was pushed while its condition was looked at"));
+    }
+    if created || push.labels.is_some() {
+        search::note(tx, manifest, [push.labels.as_deref(), push.annotations.as_deref()])?;
     }
     if created {
         trash::pushed_again(tx, Place { id: repository, name: &push.repository }, &push.digest, &push.stamp)?;

@@ -20,6 +20,7 @@ use crate::model::{Page, Purge, PurgeOutcome, RepositoryUndelete, Stamp, TrashRo
 use crate::outbox;
 use crate::page::page;
 use crate::quotas::{self, Change, Quotas};
+use crate::search;
 use crate::tags::{self, Place};
 use crate::{Catalog, Result};
 
@@ -262,9 +263,11 @@ fn revive(tx: &mut Tx<'_>, place: Place<'_>, id: i64, stamp: &Stamp, depth: usiz
     let sql = "INSERT INTO manifests (repository_id, digest_id, media_type, artifact_type, subject_id, size, total_size, annotations, labels,
                  incomplete, pushes, pushed_at, pushed_by, pulled_at)
                SELECT CAST($1 AS BIGINT), digest_id, media_type, artifact_type, CAST($2 AS BIGINT), size, total_size, annotations, labels,
-                 incomplete, pushes, pushed_at, pushed_by, pulled_at FROM trash WHERE id = $3 RETURNING id, artifact_type";
-    let made = tx.row(sql, values![place.id, subject, id], |row| Ok((row.int(0)?, row.opt_text(1)?)))?;
-    let (manifest, artifact_type) = made.ok_or(Fault::Conflict("the trash was emptied"))?;
+                 incomplete, pushes, pushed_at, pushed_by, pulled_at FROM trash WHERE id = $3 RETURNING id, artifact_type, labels, annotations";
+    let read = |row: &Row<'_>| Ok((row.int(0)?, row.opt_text(1)?, [row.opt_text(2)?, row.opt_text(3)?]));
+    let made = tx.row(sql, values![place.id, subject, id], read)?;
+    let (manifest, artifact_type, said) = made.ok_or(Fault::Conflict("the trash was emptied"))?;
+    search::note(tx, manifest, said.each_ref().map(Option::as_deref))?;
     let sql = "INSERT INTO edges (manifest_id, child_id, kind, repository_id, size)
                SELECT CAST($1 AS BIGINT), child_id, kind, CAST($2 AS BIGINT), size FROM trash_edges WHERE trash_id = $3";
     tx.execute(sql, values![manifest, place.id, id])?;

@@ -17,6 +17,7 @@ mod etag;
 mod form;
 mod health;
 mod html;
+mod invite;
 mod limits;
 mod listener;
 mod metrics;
@@ -33,6 +34,7 @@ mod site;
 mod tls;
 mod token_service;
 mod ui;
+mod v1;
 mod v2;
 mod welcome;
 

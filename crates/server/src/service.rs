@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::open_state;
 use crate::request_body::Intake;
 use crate::request_log::Record;
-use crate::{Config, Drain, Peer, api, health, pages, token_service, ui, v2, welcome};
+use crate::{Config, Drain, Peer, api, health, pages, token_service, ui, v1, v2, welcome};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -54,6 +54,8 @@ pub(crate) struct App {
     pub health: health::Cached,
     /// Signs what forms carry where there are no accounts, and what pages leave for the next one.
     pub forms: FormKey,
+    /// Secrets that wait to be shown.
+    pub once: ui::Once,
     /// Whether `/metrics` has a listener of its own.
     pub metrics_stand_apart: AtomicBool,
     /// Whether somebody was told what to set when a proxy stands in front.
@@ -110,6 +112,7 @@ fn serve(registry: Registry, access: Option<Access>, config: Config) -> Service 
         drain,
         health: health::Cached::default(),
         forms: FormKey::generate(),
+        once: ui::Once::default(),
         metrics_stand_apart: AtomicBool::new(false),
         told_about_proxies: AtomicBool::new(false),
     });
@@ -174,6 +177,9 @@ impl App {
         }
         if face == Face::Whole && (path == "/v2" || path.starts_with("/v2/")) {
             return v2::answer(self, asked).await;
+        }
+        if face == Face::Whole && v1::is_at(path) {
+            return v1::answer(self, asked).await;
         }
         if face == Face::Whole && (path == "/api" || path.starts_with("/api/")) {
             return api::answer(self, asked).await;

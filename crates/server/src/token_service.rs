@@ -186,7 +186,7 @@ async fn granted(app: &App, visitor: &Visitor, wanted: &Scopes) -> Result<Scopes
             }
             // The list shows what its reader may see.
             ("registry", _) if scope.name == "catalog" => {
-                scope.actions.iter().filter(|action| *action == "*").cloned().collect()
+                scope.actions.iter().filter(|action| *action == "*" || *action == "search").cloned().collect()
             }
             _ => continue,
         };

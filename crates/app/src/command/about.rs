@@ -38,6 +38,9 @@ pub fn completions(args: &CompletionsArgs, context: &Context) -> Result {
     // Into memory first: the generator panics when the reader went away.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut shown(), "larder", &mut script);
+    if args.shell == Shell::Bash {
+        script.extend_from_slice(include_bytes!("complete.bash"));
+    }
     Ok(context.stdout().write_all(&script)?)
 }
 

@@ -3,9 +3,12 @@
 pub mod about;
 mod arrivals;
 pub mod audit;
+pub mod complete;
 pub mod config;
 pub mod copy;
 pub mod docker;
+#[cfg(test)]
+mod documented;
 pub mod grant;
 pub mod group;
 pub mod import;
@@ -22,6 +25,7 @@ mod reference_arg;
 mod registry_args;
 pub mod repo;
 pub mod robot;
+pub mod search;
 pub mod tag;
 pub mod token;
 mod transfer_progress;
@@ -73,6 +77,8 @@ pub enum Command {
     Whoami(login::WhoamiArgs),
     /// Have docker and podman ask this program for logins
     ConfigureDocker(docker::ConfigureArgs),
+    /// Find repositories and images
+    Search(search::SearchArgs),
     /// Look after repositories
     #[command(subcommand)]
     Repo(repo::RepoCommand),
@@ -130,6 +136,9 @@ pub enum Command {
     Version,
     /// Not needed here: garbage is collected while the registry runs (for scripts written for `registry:2`)
     GarbageCollect(about::GarbageCollectArgs),
+    /// What a shell asks while somebody types
+    #[command(hide = true)]
+    Complete(complete::CompleteArgs),
     /// What docker asks of `docker-credential-larder`
     #[command(hide = true, subcommand)]
     DockerCredential(docker::HelperCommand),
@@ -148,6 +157,7 @@ impl Command {
     /// The data folder that an administration command may work on.
     pub fn data(&self) -> Option<&DataArg> {
         match self {
+            Self::Search(args) => Some(&args.data),
             Self::Repo(command) => Some(command.data()),
             Self::Tag(command) => Some(command.data()),
             Self::Policy(command) => Some(command.data()),
@@ -180,6 +190,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Pull(args) => pull::run(args, context).await,
         Command::Copy(args) => copy::run(args, context).await,
         Command::Inspect(args) => inspect::run(args, context).await,
+        Command::Search(args) => search::run(args, context).await,
         Command::Repo(command) => repo::run(command, context).await,
         Command::Tag(command) => tag::run(command, context).await,
         Command::Policy(command) => policy::run(command, context).await,
@@ -205,6 +216,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Import(command) => import::run(command, context).await,
         Command::Config(command) => config::run(command, context),
         Command::Completions(args) => about::completions(&args, context),
+        Command::Complete(args) => complete::run(args, context).await,
         Command::Version => about::version(context),
         Command::GarbageCollect(_) => about::garbage_collect(context),
         Command::ReadProtectedFiles(args) => crate::protected_files::serve(&args),

@@ -1,11 +1,12 @@
 //! Administration commands: through a server, through the control socket, and alone; and their exit codes.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::larder::{Served, code, folders, larder, push, run, stderr, stdout};
+use crate::larder::{Served, code, folders, larder, push, run, stderr, stdout, without_settings};
 
 #[tokio::test]
 async fn commands_say_the_same_through_the_socket_and_alone() {
@@ -133,6 +134,39 @@ fn bash_reads_its_completions_and_completes_a_command() {
     assert_eq!(complete("larder re"), "repo", "and nothing that is hidden");
     assert_eq!(complete("larder repo cr"), "create");
     assert!(complete("larder serve --li").split(' ').any(|word| word == "--listen"));
+}
+
+#[tokio::test]
+async fn bash_completes_repositories_and_tags_from_the_server() {
+    let (parent, folder) = folders();
+    let served = Served::start(&folder);
+    for (name, tag) in [("team/churn", "1.0.0"), ("team/churn", "1.1.0"), ("team/churn", "main"), ("other", "1.0.0")] {
+        push(served.url(), name, tag).await;
+    }
+    let script = parent.path().join("larder.bash");
+    std::fs::write(&script, run(&["completions", "bash"]).stdout).expect("it can be written");
+    let program = larder(&[]).get_program().to_owned();
+    let path = format!("{}:/usr/bin:/bin", Path::new(&program).parent().expect("a folder").display());
+    let complete = |line: &str, server: &str| {
+        let ask = "source \"$0\"; COMP_LINE=$1; COMP_POINT=${#1}; read -ra COMP_WORDS <<<\"$1\"; case \"$1\" in *' ') COMP_WORDS+=('') ;; esac
+                   COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=()
+                   _larder_told larder \"${COMP_WORDS[-1]}\" \"${COMP_WORDS[-2]}\"; echo \"${COMPREPLY[*]}\"";
+        let mut bash = without_settings("bash");
+        bash.args(["--norc", "-c", ask]).arg(&script).arg(line).env("PATH", &path).env("LARDER_SERVER", server);
+        let output = bash.output().expect("bash runs");
+        assert_eq!((code(&output), stderr(&output).as_str()), (0, ""), "{line}");
+        stdout(&output).trim().to_owned()
+    };
+    let told = |line: &str| complete(line, served.url());
+    assert_eq!(told("larder repo show te"), "team/churn");
+    assert_eq!(
+        told("larder inspect team/churn:1."),
+        "1.1.0 1.0.0",
+        "the newest first, and what stands before the colon stays"
+    );
+    assert!(told("larder tag ls ").split(' ').any(|word| word == "other"));
+    assert_eq!(told("larder re"), "repo");
+    assert_eq!(complete("larder repo show te", "http://localhost:1"), "", "nobody answers, and nothing is said");
 }
 
 /// A folder of 65532 below one of root's that is closed: root becomes its owner and cannot see it any more.

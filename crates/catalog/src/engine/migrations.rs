@@ -28,6 +28,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 8, name: "limits", text: include_str!("../../migrations/sqlite/0008_limits.sql") },
     Migration { version: 9, name: "newest_tags", text: include_str!("../../migrations/sqlite/0009_newest_tags.sql") },
     Migration { version: 12, name: "sign_ups", text: include_str!("../../migrations/sqlite/0012_sign_ups.sql") },
+    Migration { version: 13, name: "search", text: include_str!("../../migrations/sqlite/0013_search.sql") },
 ];
 
 /// PostgreSQL's steps.
@@ -42,6 +43,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 8, name: "limits", text: include_str!("../../migrations/postgres/0008_limits.sql") },
     Migration { version: 9, name: "newest_tags", text: include_str!("../../migrations/postgres/0009_newest_tags.sql") },
     Migration { version: 12, name: "sign_ups", text: include_str!("../../migrations/postgres/0012_sign_ups.sql") },
+    Migration { version: 13, name: "search", text: include_str!("../../migrations/postgres/0013_search.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -19,7 +19,8 @@ use crate::model::access::{
 use crate::model::policy::{ExpiringImage, ImagePart};
 use crate::model::webhooks::{DeliveryState, Settlement};
 use crate::model::{
-    MountSource, NewJob, NewQuota, Purge, RepositoryFilter, RepositorySearch, RollbackTo, TagListing, TagOrder,
+    ImageSearch, MountSource, NewJob, NewQuota, Purge, RepositoryFilter, RepositorySearch, RollbackTo, Sought,
+    TagListing, TagOrder,
 };
 
 static SEEN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
@@ -113,6 +114,7 @@ async fn exercise(f: &Fixture) {
     f.push_blob("a", &b, 10).await;
     let mut push = manifest("a", 1, vec![layer(&b)], &["t", "u"]);
     push.subject = Some(b.digest);
+    push.labels = Some(r#"{"x":"y"}"#.to_owned());
     push.condition = crate::model::Condition::IfAbsent;
     push.jobs = vec![NewJob { kind: "scan".to_owned(), payload: "{}".to_owned(), run_after: at(0) }];
     f.push(push.clone()).await;
@@ -395,6 +397,11 @@ async fn lists(f: &Fixture) {
     f.last_digest(&a, &tag("t")).await.expect("answered");
     f.last_digest(&a, &tag("x")).await.expect("answered");
     f.manifest_labels(&a, &blob(1).digest).await.expect("answered");
+    let said = Sought::Said { name: None, value: "x".to_owned() };
+    for sought in [Sought::Tag("t".to_owned()), Sought::Digest(blob(1).digest, blob(1).digest), said] {
+        let search = ImageSearch { words: Vec::new(), sought };
+        f.search_images(&RepositoryFilter::All, search, None, 9).await.expect("answered");
+    }
     f.tag_history(&a, &tag("t"), None, 9).await.expect("answered");
     for artifact_type in [None, Some("x")] {
         f.referrers(&a, &blob(1).digest, artifact_type, None, 9).await.expect("answered");

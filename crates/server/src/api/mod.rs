@@ -16,6 +16,7 @@ mod quotas;
 mod repositories;
 mod robots;
 mod route;
+mod search;
 mod sessions;
 mod sign_ups;
 mod tags;
@@ -267,6 +268,7 @@ async fn about_the_rest(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::Index, Method::GET | Method::HEAD) => Ok(openapi::page()),
         (Route::Document, Method::GET | Method::HEAD) => Ok(openapi::show()),
         (Route::Version, Method::GET | Method::HEAD) => Ok(upkeep::version(&call)),
+        (Route::Search, Method::GET | Method::HEAD) => search::list(call).await,
         (Route::Usage, Method::GET | Method::HEAD) => upkeep::usage(call).await,
         (Route::Scrub, Method::GET | Method::HEAD) => upkeep::scrub(call).await,
         (Route::Scrub, Method::POST) => upkeep::request_scrub(call, body).await,

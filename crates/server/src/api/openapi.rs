@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, sessions, sign_ups,
+    audit, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, search, sessions, sign_ups,
     tags, trash, trusts, upkeep, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
@@ -53,6 +53,7 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         repositories::show,
         repositories::set,
         repositories::remove,
+        search::list,
         tags::list,
         tags::show,
         tags::set,

@@ -18,6 +18,8 @@ pub(super) enum Route {
     Document,
     /// `/api/v1/version`
     Version,
+    /// `/api/v1/search`
+    Search,
     /// `/api/v1/usage`
     Usage,
     /// `/api/v1/scrub`
@@ -149,6 +151,7 @@ impl Route {
             [] | [""] => Ok(Self::Index),
             ["openapi.json"] => Ok(Self::Document),
             ["v1", "version"] => Ok(Self::Version),
+            ["v1", "search"] => Ok(Self::Search),
             ["v1", "usage"] => Ok(Self::Usage),
             ["v1", "scrub"] => Ok(Self::Scrub),
             ["v1", "sweep"] => Ok(Self::Sweep),
@@ -228,6 +231,7 @@ impl Route {
             Self::Index
             | Self::Document
             | Self::Version
+            | Self::Search
             | Self::Usage
             | Self::WhoAmI
             | Self::Members(_)
@@ -313,7 +317,7 @@ impl Route {
             | Self::Tag(name, _)
             | Self::History(name, _)
             | Self::Rollback(name, _) => Need::Repository(name.clone(), action),
-            Self::Repositories => Need::Catalog,
+            Self::Repositories | Self::Search => Need::Catalog,
             _ => Need::Nothing,
         }
     }

@@ -1,7 +1,5 @@
 //! Users: made by administrators, and their passwords.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use http::StatusCode;
 use larder_access::{Account, NewAccount, UserSettings, UserSource};
@@ -10,9 +8,7 @@ use utoipa::ToSchema;
 
 use super::{Call, Result, created, done, input, ok, page};
 use crate::answer::{self, Response};
-
-/// How long an invitation waits.
-const INVITATION: Duration = Duration::from_secs(3 * 24 * 3600);
+use crate::invite::{self, WAITS};
 
 /// A user.
 #[derive(Serialize, ToSchema)]
@@ -188,7 +184,7 @@ pub(super) async fn create(call: Call<'_>, body: Body) -> Result<Response> {
     let account = access.add_user(&by, NewAccount { name, password, administrator, email }).await?;
     let mut user = User::from(account);
     if invited {
-        let invitation = access.invite(&by, &user.name, INVITATION).await?.reveal().to_owned();
+        let invitation = access.invite(&by, &user.name, WAITS).await?.reveal().to_owned();
         user.link = link(&call, &invitation);
         user.invitation = Some(invitation);
     }
@@ -264,17 +260,17 @@ pub(super) async fn set_password(call: Call<'_>, body: Body, name: String) -> Re
 )]
 pub(super) async fn invite(call: Call<'_>, name: String) -> Result<Response> {
     let (access, by) = call.accounts()?;
-    let invitation = access.invite(&by, &name, INVITATION).await?.reveal().to_owned();
+    let invitation = access.invite(&by, &name, WAITS).await?.reveal().to_owned();
     let link = link(&call, &invitation);
-    let answer = Invitation { invitation, link, expires_in: INVITATION.as_secs() };
+    let answer = Invitation { invitation, link, expires_in: WAITS.as_secs() };
     Ok(answer::json(StatusCode::CREATED, "application/json", &answer))
 }
 
 /// The page of an invitation. Who asks on this machine itself does not know where others find it, unless that is set.
 fn link(call: &Call<'_>, invitation: &str) -> Option<String> {
     let known = !call.visitor.operator || call.app.config.public_url.is_some();
-    let origin = call.visitor.site.origin();
-    (known && !origin.is_empty()).then(|| format!("{origin}/invitation?token={invitation}"))
+    let site = &call.visitor.site;
+    (known && !site.origin().is_empty()).then(|| invite::link(site, invitation))
 }
 
 /// Sets the password of whoever an invitation was made for, and ends it. Needs no login.

@@ -38,7 +38,7 @@ type Result<T> = std::result::Result<T, Trouble>;
 
 /// Whether there is a page at the path.
 pub(crate) fn is_at(path: &str) -> bool {
-    let pages = ["/login", "/login/oidc", "/login/callback", "/logout", "/account", "/invitation"];
+    let pages = ["/login", "/login/oidc", "/login/callback", "/logout", "/invitation"];
     pages.contains(&path) || matches!(path, sign_up::PATH | sign_up::LINK)
 }
 
@@ -157,7 +157,6 @@ async fn visited(app: &App, asked: Asked) -> Result<Response> {
         ("/login/oidc", true, _) => oidc::start(&visit).await,
         ("/login/callback", true, _) => oidc::finish(&visit).await,
         ("/logout", _, true) => account::sign_out(&visit, asked.body).await,
-        ("/account", true, _) => account::show(&visit).await,
         ("/invitation", true, _) => invitation::show(&visit).await,
         ("/invitation", _, true) => invitation::submit(&visit, asked.body).await,
         (sign_up::PATH, true, _) => sign_up::show(&visit),

@@ -27,6 +27,8 @@ pub(crate) struct Frame {
     pub stranger: bool,
     /// Whether he looks after the server.
     pub operator: bool,
+    /// Whether he administers accounts.
+    pub administrator: bool,
     /// What he searched for.
     pub search: String,
     /// What was just done.
@@ -49,6 +51,7 @@ impl Frame {
             who: who.map(|caller| person(&caller.identity).to_owned()),
             stranger: visit.visitor.is_stranger(),
             operator: visit.actor().may_operate(),
+            administrator: visit.accounts().is_ok_and(|(_, by)| by.is_administrator()),
             search: visit.asked("q").unwrap_or_default().to_owned(),
             said: visit.said.clone(),
             ..Self::for_nobody(visit.app, title)
@@ -68,6 +71,7 @@ impl Frame {
             who: None,
             stranger: false,
             operator: false,
+            administrator: false,
             search: String::new(),
             said: None,
             version: String::new(),
@@ -91,6 +95,12 @@ pub(super) fn page(template: &impl Template) -> Result {
 /// A form: with what was filled in and what is wrong with it.
 pub(super) fn form(status: StatusCode, template: &impl Template) -> Result {
     Ok(page_of(status, template)?)
+}
+
+/// The same for a page that is about somebody: no browser and no proxy keeps it.
+pub(super) fn unkept(mut page: Response) -> Response {
+    page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    page
 }
 
 /// A rendered page with its headers.

@@ -1,12 +1,13 @@
-//! The repositories that one may see: found by name, and what to type while there is none.
+//! The repositories that one may see, what a search finds beside their names, and what to type while there is none.
 
 use askama::Template;
-use larder_registry::{COUNTED, PageRequest, RepositoryOutline, RepositorySearch};
+use larder_registry::{COUNTED, Field, PageRequest, RepositoryOutline, RepositorySearch};
 
 use super::arrivals::{self, Arriving};
 use super::connect::Connect;
 use super::format::{Moment, Size, grouped};
 use super::frame::{Frame, page};
+use super::images::{self, Images};
 use super::{Result, Visit, markdown};
 use crate::percent::encode;
 
@@ -22,6 +23,8 @@ struct Home {
     search: String,
     visibility: String,
     rows: Vec<Row>,
+    /// What was found by anything but a name.
+    images: Vec<Images>,
     /// Where more are.
     next: Option<String>,
     /// Where the list begins, on a later page.
@@ -51,6 +54,11 @@ pub(super) async fn show(visit: &Visit<'_>) -> Result {
     let search = search(visit);
     let request = PageRequest { limit: PAGE, after: visit.asked("after").map(str::to_owned) };
     let is_whole = search.finds_all() && request.after.is_none();
+    if let Some(field) = visit.asked("in").and_then(Field::named).filter(|field| *field != Field::Name) {
+        return images::page_of(visit, field, &request).await;
+    }
+    let images =
+        if request.after.is_none() && search.public.is_none() { images::of_all(visit).await? } else { Vec::new() };
     let found = visit.registry.search(visit.actor(), search, &request).await?;
     if is_whole && found.items.is_empty() && found.next.is_none() {
         return page(&FirstRun {
@@ -65,6 +73,7 @@ pub(super) async fn show(visit: &Visit<'_>) -> Result {
         search: visit.asked("q").unwrap_or_default().to_owned(),
         visibility: visit.asked("visibility").unwrap_or_default().to_owned(),
         rows: found.items.into_iter().map(|outline| row(visit, outline)).collect(),
+        images,
         next: found.next.map(|next| page_after(visit, Some(&next))),
         first: request.after.map(|_| page_after(visit, None)),
     })

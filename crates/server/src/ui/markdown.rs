@@ -15,7 +15,7 @@ pub(super) fn rendered(text: &str) -> String {
 }
 
 /// The first words of it as plain text, for lists; headings only where there is nothing else.
-pub(super) fn beginning(text: &str) -> String {
+pub(crate) fn beginning(text: &str) -> String {
     const LONGEST: usize = 160;
     let (mut plain, mut heading) = (String::new(), String::new());
     let mut in_heading = false;

@@ -6,6 +6,8 @@
 //! What writes is a form, sent to the page that showed it: [`written`] reads it and refuses what is not ours, a page does what it asks as the API would,
 //! and sends the browser on ([`Visit::went`]). What cannot be done is shown over the form, with all that was filled in ([`faults`]).
 
+mod access;
+mod account;
 mod arrivals;
 mod asset;
 mod clean_up;
@@ -18,10 +20,12 @@ mod frame;
 mod history;
 mod home;
 mod image;
+mod images;
 mod layers;
 mod manifest;
 mod markdown;
 mod new_repository;
+mod once;
 mod operations;
 mod ours;
 mod platforms;
@@ -60,6 +64,8 @@ use said::Said;
 use trouble::Trouble;
 
 pub(crate) use frame::Frame;
+pub(crate) use markdown::beginning;
+pub(crate) use once::Once;
 
 /// A page, or why there is none.
 type Result<T = Response> = std::result::Result<T, Trouble>;
@@ -219,6 +225,8 @@ async fn changed(visit: &Visit<'_>, route: Route, form: &Form) -> Result {
         Route::Policy(name) => policy::change(visit, name, form).await,
         Route::PolicyPreview(name) => policy::apply(visit, name, form).await,
         Route::Webhooks(name) => webhooks::change(visit, name, form).await,
+        Route::Access(place) => access::change(visit, place, form).await,
+        Route::Account(place) => account::change(visit, place, form).await,
         _ => Err(Trouble::read_only()),
     }
 }
@@ -229,6 +237,8 @@ async fn shown(visit: &Visit<'_>, route: Option<Route>) -> Result {
         Route::Connect => connect::show(visit).await,
         Route::Operations => operations::show(visit).await,
         Route::NewRepository => new_repository::show(visit).await,
+        Route::Access(place) => access::show(visit, place).await,
+        Route::Account(place) => account::show(visit, place).await,
         Route::Repository(name) => repository::show(visit, name).await,
         Route::Tag(name, tag) => manifest::show_tag(visit, name, tag).await,
         Route::Manifest(name, digest) => manifest::show_digest(visit, name, digest).await,

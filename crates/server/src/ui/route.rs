@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use larder_oci::{Action, Digest, RepositoryName, Tag};
 
+use super::{access, account};
 use crate::challenge::Need;
 use crate::percent::decode_segment;
 
@@ -21,6 +22,10 @@ pub(super) enum Route {
     Operations,
     /// `/new`
     NewRepository,
+    /// `/access/…`
+    Access(access::Place),
+    /// `/account/…`
+    Account(account::Place),
     /// `/r/<name>`
     Repository(RepositoryName),
     /// `/r/<name>/-/tags/<tag>`
@@ -54,7 +59,11 @@ pub(super) enum Route {
 impl Route {
     /// Whether only pages are at such a path, whatever a client wants. `/` is not among them: other clients know it too.
     pub fn is_ours(path: &str) -> bool {
-        matches!(path, "/connect" | "/operations" | "/new" | "/r") || path.starts_with("/r/") || path.starts_with("/-/")
+        let folders = ["/access", "/account", "/r", "/-"];
+        matches!(path, "/connect" | "/operations" | "/new")
+            || folders
+                .iter()
+                .any(|folder| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 
     /// Whether forms are sent there.
@@ -71,6 +80,8 @@ impl Route {
             | Self::Policy(_)
             | Self::PolicyPreview(_)
             | Self::Webhooks(_) => true,
+            Self::Access(place) => place.takes_forms(),
+            Self::Account(place) => *place != account::Place::Home,
             Self::Home
             | Self::Connect
             | Self::Repository(_)
@@ -111,6 +122,8 @@ impl Route {
             ["connect"] => Some(Self::Connect),
             ["operations"] => Some(Self::Operations),
             ["new"] => Some(Self::NewRepository),
+            ["access", rest @ ..] => access::Place::parse(rest).map(Self::Access),
+            ["account", rest @ ..] => account::Place::parse(rest).map(Self::Account),
             ["r", name @ .., "-", "tags", tag] => Some(Self::Tag(repository(name)?, tag.parse().ok()?)),
             ["r", name @ .., "-", "tags", tag, "history"] => Some(Self::History(repository(name)?, tag.parse().ok()?)),
             ["r", name @ .., "-", "manifests", digest] => Some(Self::Manifest(repository(name)?, digest.parse().ok()?)),

@@ -67,7 +67,10 @@ impl Browser {
     /// Sends the form of a page that goes to this path, with what was filled in; a field may be there more than once.
     pub async fn send(&self, page: &Answer, path: &str, fields: &[(&str, &str)]) -> Answer {
         let all = text(page);
-        let form = all.split("<form").skip(1).find(|form| form.contains(&format!("action=\"{path}\"")));
+        let form = all.split("<form").skip(1).find(|form| {
+            let tag = form.split('>').next().unwrap_or_default();
+            tag.contains("method=\"post\"") && tag.contains(&format!("action=\"{path}\""))
+        });
         let form = form.unwrap_or_else(|| panic!("no form goes to {path} in {all}"));
         let mut sent = hidden_in(form.split("</form").next().unwrap_or_default());
         sent.retain(|(name, _)| !fields.iter().any(|(given, _)| given == name));

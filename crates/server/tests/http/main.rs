@@ -9,6 +9,7 @@ mod open_state;
 mod pages;
 mod policies;
 mod requests;
+mod search;
 mod sockets;
 mod tls;
 mod v2;

@@ -71,3 +71,14 @@ pub fn by_digest(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
     engine.content(&image)?.must_equal(&known.image, "the image pulled by digest")?;
     Ok(None)
 }
+
+/// `docker search` finds what is there, by a part of its name.
+pub fn search(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
+    let known = trial.lab.fixtures.small(trial.lab)?;
+    trial.seed(&known, "team/ml-model:1.0")?;
+    let (engine, host) = (trial.engine(origin)?, trial.host());
+    engine.sh(&format!("docker search {host}/ml-mod"))?.says("team/ml-model")?;
+    let nothing = engine.sh(&format!("docker search {host}/nothing-like-it"))?;
+    ensure!(!nothing.text().contains("ml-model"), "it found {}", nothing.text());
+    Ok(None)
+}

@@ -38,6 +38,15 @@ pub fn round_trip(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
     Ok(None)
 }
 
+/// `podman search` finds what is there, by a part of its name.
+pub fn search(trial: &mut Trial<'_>, origin: Origin) -> Outcome<Note> {
+    let known = trial.lab.fixtures.small(trial.lab)?;
+    let (site, host) = (trial.site(origin)?, trial.host());
+    trial.seed(&known, "team/ml-model:1.0")?;
+    site.sh(&format!("podman search {host}/ml-mod"))?.says(&format!("{host}/team/ml-model"))?;
+    Ok(None)
+}
+
 /// Runs an image and returns what it printed.
 pub fn run(site: &Site, image: &str) -> Outcome<String> {
     let line = format!("podman run --rm --network none --cgroup-parent /{CONTROL_GROUP} {image}");

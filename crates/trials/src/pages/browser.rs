@@ -70,7 +70,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Gives the window a look, and every request this credential, if any; what the browser kept is forgotten.
+    /// Gives the window a look, and every request this credential, if any; nobody is signed in, and what the browser kept is forgotten.
     pub fn become_visitor(&self, look: Look, authorization: Option<&str>) -> Outcome {
         self.devtools("Network.clearBrowserCookies", &json!({}))?;
         let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": look.scheme }] });
@@ -79,6 +79,7 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", &size)?;
         let headers = authorization.map_or_else(|| json!({}), |value| json!({ "Authorization": value }));
         self.devtools("Network.enable", &json!({}))?;
+        self.devtools("Network.clearBrowserCookies", &json!({}))?;
         self.devtools("Network.setExtraHTTPHeaders", &json!({ "headers": headers })).map(drop)
     }
 

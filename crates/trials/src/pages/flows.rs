@@ -1,7 +1,7 @@
 //! Flows, each as a person would go through it.
 
 use super::browser::Look;
-use super::{Case, DARK, DARK_PHONE, Ground, LIGHT, PHONE, rules, stock, writing};
+use super::{Case, DARK, DARK_PHONE, Ground, LIGHT, PHONE, access, rules, stock, writing};
 use crate::ensure;
 use crate::harness::{During, Outcome};
 use crate::raw::Payload;
@@ -15,7 +15,7 @@ pub fn case(name: impl Into<String>, work: impl Fn(&Ground) -> Outcome + 'static
     (name.into(), Box::new(work))
 }
 
-fn look_word(look: Look) -> String {
+pub(super) fn look_word(look: Look) -> String {
     format!("{}-{}", look.scheme, if look.width < 600 { "phone" } else { "wide" })
 }
 
@@ -63,7 +63,7 @@ pub fn with_accounts() -> Vec<Case> {
         ("policy-preview", "/r/team/models/sentence-encoder/-/policy/preview", "would go"),
         ("webhooks", "/r/team/churn/-/webhooks", "Add a webhook"),
         ("absent", "/r/team/absent", "Nothing to see here"),
-        ("no-match", "/?q=nothing-like-this", "No repository matches"),
+        ("no-match", "/?q=nothing-like-this", "Nothing matches"),
     ];
     let mut cases = Vec::new();
     for look in [LIGHT, DARK, PHONE, DARK_PHONE] {
@@ -81,6 +81,7 @@ pub fn with_accounts() -> Vec<Case> {
     cases.push(case("everything is reached by the keyboard", keyboard));
     cases.push(case("nothing needs script", without_script));
     cases.extend(writing::cases());
+    cases.extend(access::cases());
     cases
 }
 
@@ -203,7 +204,7 @@ fn without_script(ground: &Ground) -> Outcome {
         ground.open("/")?;
         browser.type_into("#q", "churn")?;
         browser.click(".find button")?;
-        browser.wait_for("Repositories whose name has")?;
+        browser.wait_for("What fits")?;
         browser.click("a[href='/r/team/churn']")?;
         browser.wait_for("Predicts which customers")?;
         browser.click("details.pull summary")?;

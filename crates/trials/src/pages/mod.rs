@@ -1,5 +1,6 @@
 //! `larder-trials pages`: the pages in a real browser, as people use them.
 
+mod access;
 mod browser;
 mod flows;
 mod rules;

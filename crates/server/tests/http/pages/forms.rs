@@ -38,6 +38,16 @@ const FORMS: &[Sent] = &[
     Sent { path: "/r/root/model/-/webhooks", fields: &[("do", "test"), ("webhook", "ci")] },
     Sent { path: "/operations", fields: &[("do", "sweep")] },
     Sent { path: "/operations", fields: &[("do", "scrub")] },
+    Sent { path: "/access/users", fields: &[("name", "mallory")] },
+    Sent { path: "/access/users/alice", fields: &[("do", "promote")] },
+    Sent { path: "/access/groups", fields: &[("name", "mallory")] },
+    Sent { path: "/access/groups/ml", fields: &[("do", "add"), ("member", "alice")] },
+    Sent { path: "/access/robots", fields: &[("name", "mallory"), ("pattern", "**"), ("actions", "pull")] },
+    Sent { path: "/access/robots/ci", fields: &[("do", "disable")] },
+    Sent { path: "/access/grants", fields: &[("subject", "alice"), ("pattern", "**"), ("actions", "admin")] },
+    Sent { path: "/access/tokens", fields: &[("owner", "robot:ci"), ("actions", "pull")] },
+    Sent { path: "/access/trusts/own", fields: &[("do", "disable")] },
+    Sent { path: "/access/sessions", fields: &[("id", "x")] },
 ];
 
 const NOWHERE: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -73,6 +83,14 @@ async fn state(guarded: &Guarded) -> Vec<String> {
         "/api/v1/repositories/root/model/-/tags/1/history",
         "/api/v1/webhooks",
         "/api/v1/webhooks/ci/deliveries",
+        "/api/v1/users/alice",
+        "/api/v1/users",
+        "/api/v1/groups",
+        "/api/v1/groups/ml/members",
+        "/api/v1/robots",
+        "/api/v1/grants",
+        "/api/v1/trusts",
+        "/api/v1/tokens?owner=robot:ci",
         "/api/v1/scrub",
     ] {
         let mut answer = operator.get(path).await.json();
