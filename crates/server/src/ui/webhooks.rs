@@ -2,6 +2,7 @@
 
 use askama::Template;
 use http::StatusCode;
+use http::header::{CACHE_CONTROL, HeaderValue};
 use larder_oci::{RepositoryName, RepositoryPattern};
 use larder_registry::PageRequest;
 use larder_registry::webhooks::{
@@ -175,7 +176,9 @@ async fn add(visit: &Visit<'_>, name: RepositoryName, form: &Form) -> Result {
     match (visit.registry.add_webhook(visit.actor(), new, sealed).await, shown) {
         // Shown once, so the browser is not sent on: nothing keeps the secret to show it there.
         (Ok(made), Some(shown)) => {
-            page(visit, name, Entered::nothing(), Faults::none(), Some((made.name, shown))).await
+            let mut shown = page(visit, name, Entered::nothing(), Faults::none(), Some((made.name, shown))).await?;
+            shown.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            Ok(shown)
         }
         (Ok(made), None) => {
             Ok(visit.went(&format!("/r/{name}/-/webhooks"), Said::of(format!("{} is made.", made.name))))

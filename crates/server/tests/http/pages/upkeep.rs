@@ -118,6 +118,7 @@ async fn a_webhook_is_made_tried_and_removed() {
     let made = root.send(&page, HOOKS, &[&hook[..], &events[..]].concat()).await;
     made.expect(200);
     let shown = text(&made);
+    assert_eq!(made.header("cache-control"), "no-store");
     assert!(shown.contains("whsec_") && shown.contains("push, tag"), "{shown}");
     let secret = shown.split("data-copy=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a secret");
     assert!(secret.starts_with("whsec_") && !text(&root.open(HOOKS).await).contains(secret), "it is shown once");
