@@ -3,6 +3,7 @@
 pub mod access;
 mod history;
 pub mod policy;
+pub mod promotion;
 mod quota;
 pub mod webhooks;
 

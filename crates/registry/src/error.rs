@@ -8,6 +8,7 @@ use larder_oci::{Digest, ErrorCode, ManifestError, RepositoryName, RepositoryPat
 use serde_json::{Value, json};
 
 use crate::policy::{Problem, Problems};
+use crate::promotion::Refusal;
 
 /// The domain's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -193,6 +194,9 @@ pub enum Error {
     /// A policy is paused and asks (behaviour §5).
     #[error("the policy is paused: {0}")]
     PolicyPaused(String),
+    /// A stage, or what enters one.
+    #[error("{0}")]
+    Promotion(Box<Refusal>),
     /// The server takes no writes.
     #[error("this registry is read-only")]
     ReadOnly,
@@ -249,6 +253,7 @@ impl Error {
             | Self::PolicyInvalid(_)
             | Self::TooManyPolicies(_)
             | Self::PolicyPaused(_) => ErrorCode::ManifestInvalid,
+            Self::Promotion(refusal) => refusal.code(),
             Self::SizeInvalid { .. } | Self::UploadTooLarge { .. } => ErrorCode::SizeInvalid,
             Self::TargetsUnknown(_) => ErrorCode::ManifestBlobUnknown,
             Self::InUse { .. } | Self::ReadOnly => ErrorCode::Unsupported,
@@ -320,6 +325,7 @@ impl Error {
             Self::PolicyUnknown(pattern) => json!({ "pattern": pattern.as_str() }),
             Self::NoPolicy(name) => json!({ "name": name.as_str() }),
             Self::PolicyPaused(why) => json!({ "reason": why }),
+            Self::Promotion(refusal) => refusal.detail(),
             Self::Denied
             | Self::TooManyPolicies(_)
             | Self::UploadUnknown(_)

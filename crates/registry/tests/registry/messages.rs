@@ -3,6 +3,7 @@
 use larder_catalog::model::{Counted, OverQuota};
 use larder_oci::{Digest, ErrorCode, RepositoryName};
 use larder_registry::Error;
+use larder_registry::promotion::Refusal;
 
 use crate::driver::{name, nowhere, sha256};
 
@@ -63,6 +64,7 @@ fn place(error: &Error) -> usize {
         Error::PolicyPaused(_) => 40,
         Error::UploadTooLarge { .. } => 41,
         Error::OverQuota(_) => 42,
+        Error::Promotion(_) => 43,
     }
 }
 
@@ -118,6 +120,7 @@ fn all() -> Vec<Error> {
         Error::NotDeleted("team/model:prod".to_owned()),
         Error::UploadTooLarge { limit: 1 },
         Error::OverQuota(Box::new(over)),
+        Refusal::Gated { repository: name("team/model"), stage: "prod".parse().expect("a tag") }.into(),
         Error::StrangeStore(tell_tale()),
         Error::TooMuchWrong { bad: 101, looked_at: 1_000 },
         Error::Store(larder_blobs::Error::Absent(tell_tale())),
@@ -139,7 +142,7 @@ fn all() -> Vec<Error> {
 #[test]
 fn no_error_names_a_path_a_secret_or_another_tenant() {
     let errors = all();
-    for place_in_table in 0..=42 {
+    for place_in_table in 0..=43 {
         assert!(errors.iter().any(|error| place(error) == place_in_table), "variant {place_in_table} is not tried");
     }
     for error in &errors {
