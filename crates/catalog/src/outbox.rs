@@ -23,7 +23,6 @@ pub(crate) const BLOB_DELETED: &str = "blob.deleted";
 pub(crate) const BLOB_QUARANTINED: &str = "blob.quarantined";
 pub(crate) const STAGES_SET: &str = "stages.set";
 pub(crate) const STAGES_REMOVED: &str = "stages.removed";
-pub(crate) const STAGE_ENTERED: &str = "promotion.entered";
 pub(crate) const APPROVED: &str = "promotion.approved";
 pub(crate) const APPROVAL_WITHDRAWN: &str = "promotion.approval-withdrawn";
 pub(crate) const POLICY_SET: &str = "policy.set";

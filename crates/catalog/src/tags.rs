@@ -137,11 +137,11 @@ fn changed(
     if let (Json::Object(payload), Json::Object(details)) = (&mut payload, &told.details) {
         payload.extend(details.clone());
     }
-    outbox::record(tx, kind, Some(place.name), &payload, stamp)?;
     if promotion::is_stage(tx, place.name, tag)? {
-        promotion::moved(tx, place, tag, (from, to), told, stamp)?;
+        payload["stage"] = tag.as_str().into();
+        promotion::moved(tx, place, tag, to, told, stamp)?;
     }
-    Ok(())
+    outbox::record(tx, kind, Some(place.name), &payload, stamp)
 }
 
 /// The id of the digest of a manifest that the repository has now.

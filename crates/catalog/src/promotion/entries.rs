@@ -1,14 +1,12 @@
 //! What stands in a stage and what stood there: written by every move of a tag that is one.
 
 use larder_oci::{Digest, RepositoryName, Tag};
-use serde_json::json;
 
 use super::{DEFAULT_STAGES, sets_for};
 use crate::engine::{Done, Kind, Row, Tx, values};
 use crate::keys;
 use crate::model::Stamp;
 use crate::model::promotion::StageEntry;
-use crate::outbox;
 use crate::tags::{Place, Told};
 use crate::{Catalog, Result};
 
@@ -21,12 +19,12 @@ pub(crate) fn is_stage(tx: &mut Tx<'_>, repository: &RepositoryName, tag: &Tag) 
     Ok(sets.first().map_or_else(|| DEFAULT_STAGES.contains(&tag.as_str()), |set| set.tags.contains(tag)))
 }
 
-/// A stage's tag points elsewhere: what stood there leaves, and what it points to enters.
+/// A tag that is a stage points elsewhere: what stood there leaves, and what it points to enters.
 pub(crate) fn moved(
     tx: &mut Tx<'_>,
     place: Place<'_>,
     stage: &Tag,
-    (from, to): (Option<&Digest>, Option<&Digest>),
+    to: Option<&Digest>,
     told: &Told<'_>,
     stamp: &Stamp,
 ) -> Done<()> {
@@ -40,12 +38,7 @@ pub(crate) fn moved(
                  how = excluded.how, identity = excluded.identity, reason = excluded.reason";
     let (how, reason) = (told.how, told.reason);
     tx.execute(sql, values![place.name, stage, &keys::encode(to), stamp.at, how, &stamp.identity, reason])?;
-    if how == super::moves::PROMOTION {
-        return Ok(());
-    }
-    let from = from.map(Digest::to_string);
-    let payload = json!({ "tag": stage.as_str(), "from": from, "to": to.to_string(), "how": how, "reason": reason });
-    outbox::record(tx, outbox::STAGE_ENTERED, Some(place.name), &payload, stamp)
+    Ok(())
 }
 
 impl Catalog {

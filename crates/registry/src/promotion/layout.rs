@@ -64,6 +64,11 @@ impl Registry {
         self.own_layout(repository).await
     }
 
+    /// The stages of a repository that are tags.
+    pub(crate) async fn stage_tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>> {
+        Ok(self.own_layout(repository).await?.stages.tags())
+    }
+
     async fn own_layout(&self, base: &RepositoryName) -> Result<Layout> {
         let mut texts = self.inner.catalog.stages_for(base).await?.into_iter().map(StageText::from);
         let effective = texts.next();

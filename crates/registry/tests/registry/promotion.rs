@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use larder_oci::{Digest, Reference};
 use larder_registry::promotion::{Approving, Gate, Promote, Promoted, Refusal, StageRollback};
-use larder_registry::{Actor, Error, PageRequest, Registry, Result, Rights, RollbackTo};
+use larder_registry::{Actor, Error, PageRequest, Registry, Result, Rights, RollbackTo, Settings, testing};
 
 use crate::driver::{Driver, image, name, sha256, tag};
 
@@ -24,13 +24,13 @@ fn promotion(reference: &str, to: &str) -> Promote {
 }
 
 /// A signature of a manifest, with one layer.
-fn referrer(subject: &Digest, layer: &[u8]) -> Vec<u8> {
+fn referrer(subject: &[u8], layer: &[u8]) -> Vec<u8> {
     let descriptor = |media_type: &str, digest: &Digest, size: usize| {
         format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}"#)
     };
     let config = descriptor("application/vnd.oci.empty.v1+json", &sha256(b"{}"), 2);
     let layer = descriptor("application/x.signature", &sha256(layer), layer.len());
-    let subject = descriptor("application/vnd.oci.image.manifest.v1+json", subject, 2);
+    let subject = descriptor("application/vnd.oci.image.manifest.v1+json", &sha256(subject), subject.len());
     format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/x.signature",
             "config":{config},"layers":[{layer}],"subject":{subject}}}"#
@@ -253,7 +253,8 @@ async fn what_stands_in_a_stage_is_not_deleted_by_its_digest() {
 
 #[tokio::test]
 async fn a_stage_goes_back_and_brings_back_what_was_deleted() {
-    let driver = Driver::new().await;
+    let trash_window = Duration::from_secs(7 * 24 * 3_600);
+    let driver = Driver::with(Settings { trash_window, ..testing::settings() }).await;
     let first = driver.push_image("ml-model", "1.0.0", &[b"one"]).await;
     driver.push_image("ml-model", "2.0.0", &[b"two"]).await;
     set(&driver, r#"{"stages":[{"name":"prod","gates":{"version":"release"}}]}"#).await;
@@ -274,7 +275,7 @@ async fn a_stage_goes_back_and_brings_back_what_was_deleted() {
 async fn stages_as_repositories_share_bytes_and_take_signatures_along() {
     let driver = Driver::new().await;
     let digest = driver.push_image("ml-model", "1.4.2", &[b"weights"]).await;
-    let signature = referrer(&digest, b"signature");
+    let signature = referrer(&image(&[b"weights"]), b"signature");
     driver.push_blob("ml-model", b"signature").await;
     let signed = driver.push_manifest("ml-model", &sha256(&signature).to_string(), &signature).await.expect("a signature");
     set(&driver, r#"{"shown":"repository","stages":[{"name":"staging"},{"name":"prod","gates":{"previous":true}}]}"#).await;
@@ -299,7 +300,7 @@ async fn stages_as_repositories_share_bytes_and_take_signatures_along() {
 #[tokio::test]
 async fn a_push_into_a_repository_that_is_a_stage_is_refused_but_for_what_refers() {
     let driver = Driver::new().await;
-    let digest = driver.push_image("ml-model", "1.0", &[b"one"]).await;
+    driver.push_image("ml-model", "1.0", &[b"one"]).await;
     set(&driver, r#"{"shown":"repository","stages":[{"name":"dev"},{"name":"prod","gates":{"version":"any"}}]}"#).await;
     driver.push_image("dev/ml-model", "1.1", &[b"two"]).await;
     driver.push_blob("prod/ml-model", b"two").await;
@@ -308,7 +309,7 @@ async fn a_push_into_a_repository_that_is_a_stage_is_refused_but_for_what_refers
     assert!(matches!(refused(pushed), Refusal::Gated { .. }));
     promote(&driver, "1.0", "prod").await.expect("it has a version");
     driver.push_blob("prod/ml-model", b"signature").await;
-    let signature = referrer(&digest, b"signature");
+    let signature = referrer(&image(&[b"one"]), b"signature");
     let reference = sha256(&signature).to_string();
     driver.push_manifest("prod/ml-model", &reference, &signature).await.expect("a signature is welcome");
     // What is only in the stage before is found there.
@@ -338,4 +339,31 @@ async fn who_runs_what_stands_in_a_stage_is_known() {
     promote(&driver, "2.0.0", "prod").await.expect("it moves");
     pull(&node, "prod").await;
     assert_eq!(who(&driver.registry).await, [("robot:node-7".to_owned(), second), ("user:alice".to_owned(), first)]);
+}
+
+#[tokio::test]
+async fn policies_never_take_what_is_in_a_stage_or_lately_was() {
+    let driver = Driver::new().await;
+    for (version, layer) in [("1", b"one"), ("2", b"two"), ("3", b"thr"), ("4", b"fou")] {
+        driver.push_image("ml-model", version, &[layer]).await;
+        driver.clock.advance(Duration::from_secs(60));
+    }
+    promote(&driver, "1", "prod").await.expect("it moves");
+    promote(&driver, "2", "prod").await.expect("it moves");
+    driver.clock.advance(Duration::from_secs(20 * 24 * 3_600));
+    let policy = |days: u64| {
+        format!(
+            r#"{{"protectedStages":{{"names":["prod"],"days":{days}}},"rules":[{{"rulePriority":1,"selection":{{"tagStatus":"any",
+                "countType":"sinceImagePushed","countUnit":"days","countNumber":7}},"action":{{"type":"expire"}}}}]}}"#
+        )
+    };
+    let going = async |days: u64| {
+        let page = PageRequest { limit: 99, after: None };
+        let preview = driver.registry.preview_policy(&driver.actor, &name("ml-model"), Some(&policy(days)), &page).await;
+        preview.expect("a preview").going.into_iter().flat_map(|image| image.tags).map(|tag| tag.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(going(30).await, ["3", "4"]);
+    assert_eq!(going(10).await, ["1", "3", "4"], "2 stands in prod");
+    let wrong = driver.registry.set_policy(&driver.actor, &name("ml-model"), &policy(0)).await.expect_err("no days");
+    assert!(wrong.public_message().contains("protectedStages.days"), "{wrong}");
 }
