@@ -117,9 +117,12 @@ pub async fn promote(args: PromoteArgs, context: &Context) -> Result {
 
 fn unmet(args: &PromoteArgs, seen: &Value) -> Failure {
     let failure = Failure::new(Exit::Policy, format!("{} may not enter {}", args.reference, args.to));
-    let lacks = |gate: &str| seen["gates"].as_array().is_some_and(|gates| gates.iter().any(|one| one["gate"] == gate && one["met"] == false));
+    let lacks = |gate: &str| {
+        seen["gates"].as_array().is_some_and(|gates| gates.iter().any(|one| one["gate"] == gate && one["met"] == false))
+    };
     if lacks("approvals") {
-        return failure.with_hint(format!("Those who may approve it type: larder approve {} --to {}", args.reference, args.to));
+        return failure
+            .with_hint(format!("Those who may approve it type: larder approve {} --to {}", args.reference, args.to));
     }
     failure
 }
@@ -157,8 +160,15 @@ pub async fn approve(args: ApproveArgs, context: &Context) -> Result {
         let done: Value = api.send(Method::POST, &path, &asked).await?;
         context.emit(&done, |out| {
             let said = if args.withdraw { "no longer approved" } else { "approved" };
-            let (source, digest, stage) = (text(&done["source"]), short_digest(&text(&done["digest"])), text(&done["stage"]));
-            writeln!(out, "{source} ({digest}) is {said} for {stage} by {}: {} of {}", text(&done["by"]), done["count"], done["asked"])
+            let (source, digest, stage) =
+                (text(&done["source"]), short_digest(&text(&done["digest"])), text(&done["stage"]));
+            writeln!(
+                out,
+                "{source} ({digest}) is {said} for {stage} by {}: {} of {}",
+                text(&done["by"]),
+                done["count"],
+                done["asked"]
+            )
         })
     };
     let outcome = work.await;

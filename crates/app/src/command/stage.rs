@@ -122,10 +122,8 @@ const PULL_COLUMNS: &[Column] = &[
 pub async fn run(command: StageCommand, context: &Context) -> Result {
     match command {
         StageCommand::Ls(args) => {
-            on(&args.data, context, async |api| {
-                listing::list(api, "/api/v1/stages", "stages", COLUMNS, context).await
-            })
-            .await
+            on(&args.data, context, async |api| listing::list(api, "/api/v1/stages", "stages", COLUMNS, context).await)
+                .await
         }
         StageCommand::Show(args) => {
             let named = Named::repository(&args.name, &args.data, context)?;

@@ -124,7 +124,8 @@ impl Member {
                        WHERE subject_id = $3 AND repository_id = $4 AND digest = $5";
             tx.execute(sql, values![target.id, made, subject, source.id, &keys::encode(&self.digest)])?;
         }
-        let payload = json!({ "digest": self.digest.to_string(), "size": self.size, "copiedFrom": source.name.as_str() });
+        let payload =
+            json!({ "digest": self.digest.to_string(), "size": self.size, "copiedFrom": source.name.as_str() });
         outbox::record(tx, outbox::MANIFEST_PUSHED, Some(target.name), &payload, stamp)?;
         Ok(Some(self.size.saturating_add(bytes)))
     }

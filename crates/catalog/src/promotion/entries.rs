@@ -73,7 +73,12 @@ fn standing(tx: &mut Tx<'_>, repository: &RepositoryName, stage: &Tag) -> Done<O
 }
 
 /// The stay of a manifest in a stage.
-pub(super) fn stay(tx: &mut Tx<'_>, repository: &RepositoryName, stage: &Tag, digest: &Digest) -> Done<Option<StageEntry>> {
+pub(super) fn stay(
+    tx: &mut Tx<'_>,
+    repository: &RepositoryName,
+    stage: &Tag,
+    digest: &Digest,
+) -> Done<Option<StageEntry>> {
     let sql = "SELECT digest, entered_at, left_at, stood, how, identity, reason FROM stage_entries
                WHERE repository = $1 AND stage = $2 AND digest = $3";
     if let Some(entry) = tx.row(sql, values![repository, stage, &keys::encode(digest)], entry)? {

@@ -77,11 +77,7 @@ fn held(tx: &mut Tx<'_>, repository: &RepositoryName, digest: &Digest) -> Done<O
 }
 
 /// Whether a manifest and its entries are complete, and the blobs that they name with their lengths.
-fn parts(
-    tx: &mut Tx<'_>,
-    repository: &RepositoryName,
-    digest: &Digest,
-) -> Done<Option<(bool, BTreeMap<Digest, u64>)>> {
+fn parts(tx: &mut Tx<'_>, repository: &RepositoryName, digest: &Digest) -> Done<Option<(bool, BTreeMap<Digest, u64>)>> {
     let Some(repository) = lookup::repository(tx, repository, Hold::Look)? else { return Ok(None) };
     let Some(root) = manifest(tx, repository, digest)? else { return Ok(None) };
     let (mut complete, mut blobs, mut level) = (true, BTreeMap::new(), vec![root]);

@@ -43,7 +43,8 @@ impl Catalog {
             if wildcard && !known && with_wildcards(tx)?.len() >= WILDCARD_STAGES {
                 return Ok(false);
             }
-            let sql = "INSERT INTO stage_sets (pattern, wildcard, text, tags, set_at, set_by) VALUES ($1, $2, $3, $4, $5, $6)
+            let sql =
+                "INSERT INTO stage_sets (pattern, wildcard, text, tags, set_at, set_by) VALUES ($1, $2, $3, $4, $5, $6)
                        ON CONFLICT (pattern) DO UPDATE SET text = excluded.text, tags = excluded.tags,
                          set_at = excluded.set_at, set_by = excluded.set_by";
             tx.execute(sql, values![&pattern, wildcard, &text, &tags, stamp.at, &stamp.identity])?;
@@ -73,7 +74,8 @@ impl Catalog {
     /// Stages after `after`, in the order of their patterns' bytes.
     pub async fn stage_sets(&self, after: Option<&str>, limit: usize) -> Result<Page<StageSetRow>> {
         let after = after.unwrap_or_default().to_owned();
-        let sql = "SELECT pattern, text, tags, set_at, set_by FROM stage_sets WHERE pattern > $1 ORDER BY pattern LIMIT $2";
+        let sql =
+            "SELECT pattern, text, tags, set_at, set_by FROM stage_sets WHERE pattern > $1 ORDER BY pattern LIMIT $2";
         let work = move |tx: &mut Tx<'_>| Ok(page(tx.rows(sql, values![&after, limit + 1], set)?, limit));
         self.engine().read(Kind::Read, work).await
     }
@@ -148,8 +150,7 @@ fn specificity(pattern: &RepositoryPattern) -> (bool, usize, usize, String) {
 }
 
 fn with_wildcards(tx: &mut Tx<'_>) -> Done<Vec<StageSetRow>> {
-    let sql =
-        "SELECT pattern, text, tags, set_at, set_by FROM stage_sets WHERE wildcard = 1 ORDER BY pattern LIMIT $1";
+    let sql = "SELECT pattern, text, tags, set_at, set_by FROM stage_sets WHERE wildcard = 1 ORDER BY pattern LIMIT $1";
     tx.rows(sql, values![WILDCARD_STAGES], set)
 }
 

@@ -18,7 +18,9 @@ pub(super) const PROMOTION: &str = "promotion";
 impl Catalog {
     /// Lets a manifest enter a stage, if nothing that the decision rests on has changed since.
     pub async fn promote(&self, promotion: Promotion) -> Result<PromotionOutcome> {
-        self.engine().write(Kind::Grow, move |tx| promote(tx, &promotion)).await
+        // Within a repository it is a row or two: tags move on a full disk too (behaviour §6).
+        let kind = if promotion.source == promotion.target.0 { Kind::Shrink } else { Kind::Grow };
+        self.engine().write(kind, move |tx| promote(tx, &promotion)).await
     }
 
     /// What a request with this key of this identity was, and what was answered.

@@ -63,7 +63,8 @@ fn note(tx: &mut Tx<'_>, pull: &NotedPull) -> Done<()> {
 
 /// The tags at a manifest, or at an index that names it: a client asks for the index and then for its own entry.
 fn tags(tx: &mut Tx<'_>, repository: i64, digest: i64) -> Done<Vec<(Tag, Digest)>> {
-    let sql = "SELECT t.name, d.digest FROM tags t JOIN stage_names s ON s.name = t.name JOIN digests d ON d.id = t.digest_id
+    let sql =
+        "SELECT t.name, d.digest FROM tags t JOIN stage_names s ON s.name = t.name JOIN digests d ON d.id = t.digest_id
                WHERE t.repository_id = $1 AND t.digest_id = $2 LIMIT $3";
     let mut found = tx.rows(sql, values![repository, digest, TAGS], |row| Ok((row.tag(0)?, row.digest(1)?)))?;
     let parents = "SELECT m.digest_id FROM edges e JOIN manifests m ON m.id = e.manifest_id

@@ -3,7 +3,7 @@
 use larder_catalog::model::promotion::{
     NotedPull, Promotion, PromotionOutcome, RequestKey, StageFacts, StagePlace, StageQuestion,
 };
-use larder_catalog::model::{NewQuota, PutManifest};
+use larder_catalog::model::{NewQuota, PutManifest, Sparse};
 use larder_oci::Digest;
 
 use crate::fixture::{Fixture, at, blob, child, layer, manifest, name, pattern, stamp, stamp_of, tag};
@@ -107,13 +107,22 @@ async fn a_promotion_moves_history_event_and_audit_together(f: Fixture) {
     let asked = question(second.digest);
     let facts = f.stage_facts(asked.clone()).await.expect("facts");
     assert_eq!((facts.standing, facts.complete, facts.before.as_ref()), (Some(first.digest), Some(true), None));
-    assert_eq!((facts.tags.as_slice(), facts.new.as_slice()), ([tag("2.0")].as_slice(), [(blob(2).digest, 102)].as_slice()));
+    assert_eq!(
+        (facts.tags.as_slice(), facts.new.as_slice()),
+        ([tag("2.0")].as_slice(), [(blob(2).digest, 102)].as_slice())
+    );
     assert_eq!(f.promote(promotion(&asked, &facts, 7)).await.expect("answered"), PromotionOutcome::Moved);
     let history = f.tag_history(&name("m"), &tag("prod"), None, 9).await.expect("a history").items;
-    assert_eq!((history[0].from, history[0].to, history[0].how.as_str()), (Some(first.digest), Some(second.digest), "promotion"));
+    assert_eq!(
+        (history[0].from, history[0].to, history[0].how.as_str()),
+        (Some(first.digest), Some(second.digest), "promotion")
+    );
     let event = f.events(0, 99).await.expect("events").items.pop().expect("one");
     let payload: serde_json::Value = serde_json::from_str(&event.payload).expect("it is JSON");
-    assert_eq!((event.kind.as_str(), payload["stage"].as_str(), payload["reason"].as_str()), ("tag.moved", Some("prod"), Some("release")));
+    assert_eq!(
+        (event.kind.as_str(), payload["stage"].as_str(), payload["reason"].as_str()),
+        ("tag.moved", Some("prod"), Some("release"))
+    );
     let entry = f.stage_entry(&name("m"), &tag("prod")).await.expect("a look").expect("it stands there");
     assert_eq!((entry.digest, entry.entered, entry.reason.as_deref()), (second.digest, at(7), Some("release")));
 }
@@ -129,17 +138,23 @@ async fn what_changed_since_the_look_moves_nothing(f: Fixture) {
     let relying = Promotion { approved_by: vec!["user:bob".to_owned()], ..promotion(&asked, &facts, 2) };
     assert_eq!(f.promote(relying.clone()).await.expect("answered"), PromotionOutcome::Changed, "bob did not approve");
     f.approve(&name("m"), &tag("prod"), &second.digest, None, stamp_of("user:bob", 2)).await.expect("approved");
-    assert!(!f.approve(&name("m"), &tag("prod"), &second.digest, None, stamp_of("user:bob", 2)).await.expect("answered"));
+    assert!(
+        !f.approve(&name("m"), &tag("prod"), &second.digest, None, stamp_of("user:bob", 2)).await.expect("answered")
+    );
     f.put_tag(&name("m"), &tag("prod"), &second.digest, "retag", stamp(2)).await.expect("moved");
     let outcome = f.promote(relying).await.expect("answered");
     assert_eq!(outcome, PromotionOutcome::Elsewhere(Some(second.digest)));
-    let sparse = manifest("m", 3, vec![layer(&blob(33))], &["3.0"]);
+    let mut sparse = manifest("m", 3, vec![layer(&blob(33))], &["3.0"]);
+    sparse.sparse = Sparse::Accept;
     f.push(sparse.clone()).await;
     let asked = question(sparse.digest);
     let facts = f.stage_facts(asked.clone()).await.expect("facts");
     assert_eq!(facts.complete, Some(false));
     assert_eq!(f.promote(promotion(&asked, &facts, 3)).await.expect("answered"), PromotionOutcome::Gone);
-    assert_eq!(f.stage_entry(&name("m"), &tag("prod")).await.expect("a look").map(|entry| entry.digest), Some(second.digest));
+    assert_eq!(
+        f.stage_entry(&name("m"), &tag("prod")).await.expect("a look").map(|entry| entry.digest),
+        Some(second.digest)
+    );
     assert_ne!(first.digest, second.digest);
 }
 
@@ -147,8 +162,10 @@ async fn one_of_two_promotions_at_once_wins(f: Fixture) {
     for round in 0..8 {
         let (one, other) = (push(&f, 100 + round, &["1.0"]).await, push(&f, 200 + round, &["2.0"]).await);
         let (one, other) = (question(one.digest), question(other.digest));
-        let (known, seen) = (f.stage_facts(one.clone()).await.expect("facts"), f.stage_facts(other.clone()).await.expect("facts"));
-        let (first, second) = tokio::join!(f.promote(promotion(&one, &known, 5)), f.promote(promotion(&other, &seen, 5)));
+        let (known, seen) =
+            (f.stage_facts(one.clone()).await.expect("facts"), f.stage_facts(other.clone()).await.expect("facts"));
+        let (first, second) =
+            tokio::join!(f.promote(promotion(&one, &known, 5)), f.promote(promotion(&other, &seen, 5)));
         let outcomes = [first.expect("answered"), second.expect("answered")];
         let winner = f.stage_entry(&name("m"), &tag("prod")).await.expect("a look").expect("one stands there").digest;
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == PromotionOutcome::Moved).count(), 1, "{outcomes:?}");
@@ -194,7 +211,11 @@ async fn a_stage_that_is_a_repository_gets_references_and_counts_them(f: Fixture
     let refused = f.promote(promotion(&asked, &facts, 1)).await.expect("answered");
     assert!(matches!(refused, PromotionOutcome::OverQuota(_)), "{refused:?}");
     assert!(!f.repository_exists(&name("prod/m")).await.expect("a look"), "nothing was made");
-    let made = f.set_quota(NewQuota { bytes: Some(4_096), ..quota }, stamp(1)).await.expect("answered").expect("there is room");
+    let made = f
+        .set_quota(NewQuota { bytes: Some(4_096), ..quota }, stamp(1))
+        .await
+        .expect("answered")
+        .expect("there is room");
     assert_eq!(f.promote(promotion(&asked, &facts, 2)).await.expect("answered"), PromotionOutcome::Moved);
 
     for digest in [image.digest, index.digest, signature.digest, old_signature.digest] {
@@ -233,7 +254,10 @@ async fn who_pulls_a_stage_is_noted_through_an_index(f: Fixture) {
     f.stage_pulled(pulls).await.expect("noted");
     f.stage_pulled(vec![pull(image.digest, "user:a", 4)]).await.expect("noted");
     let page = f.stage_pulls(&name("m"), &tag("prod"), None, 1).await.expect("a page");
-    assert_eq!((page.items[0].identity.as_str(), page.items[0].digest, page.items[0].at, page.more), ("user:a", index.digest, at(6), true));
+    assert_eq!(
+        (page.items[0].identity.as_str(), page.items[0].digest, page.items[0].at, page.more),
+        ("user:a", index.digest, at(6), true)
+    );
     let page = f.stage_pulls(&name("m"), &tag("prod"), Some("user:a"), 9).await.expect("a page");
     assert_eq!(page.items.iter().map(|pull| pull.identity.as_str()).collect::<Vec<_>>(), ["user:b"]);
 }

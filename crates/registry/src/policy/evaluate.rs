@@ -101,7 +101,10 @@ pub fn evaluate(policy: &Policy, protected: &[TagPattern], facts: &Facts, now: i
     let marks = Marks::of(policy, facts, &follows, now);
     let is_protected = |image: u32| {
         let Image { tags, staged, .. } = &facts.images[image as usize];
-        *staged || tags.iter().any(|tag| policy.protected.iter().chain(protected).any(|pattern| pattern.matches(tag.as_str())))
+        *staged
+            || tags
+                .iter()
+                .any(|tag| policy.protected.iter().chain(protected).any(|pattern| pattern.matches(tag.as_str())))
     };
     let mut decisions: Vec<Decision> =
         facts.places().map(|image| marks.wish(policy, facts, &follows, image, now, &is_protected)).collect();

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::tag_pattern::is_tag_byte;
-use super::{Act, Count, Policy, Problem, Problems, ProtectedStages, Rule, StorageClass, TagMatch, TagPattern, TagStatus};
+use super::{
+    Act, Count, Policy, Problem, Problems, ProtectedStages, Rule, StorageClass, TagMatch, TagPattern, TagStatus,
+};
 
 /// Characters of the longest policy, and rules of the largest.
 const LONGEST: usize = 30_720;

@@ -260,7 +260,10 @@ mod tests {
             assert_eq!(with(&|facts| facts.tags.clone_from(&tags))[0].0, Gate::Version, "{tags:?}");
         }
         assert_eq!(with(&|facts| facts.signature = None)[0].1, "this server does not verify signatures");
-        assert_eq!(with(&|facts| facts.signature = Some(Verified::Unsigned("no key fits".to_owned())))[0].1, "no key fits");
+        assert_eq!(
+            with(&|facts| facts.signature = Some(Verified::Unsigned("no key fits".to_owned())))[0].1,
+            "no key fits"
+        );
         let one = with(&|facts| facts.approved_by.truncate(1));
         assert_eq!(one, [(Gate::Approvals, "1 of 2 approvals of group release (by user:alice)".to_owned())]);
     }

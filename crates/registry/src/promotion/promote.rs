@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use larder_catalog::model::promotion::{Promotion, PromotionOutcome, RequestKey, StageEntry, StageFacts, StageQuestion};
+use larder_catalog::model::promotion::{
+    Promotion, PromotionOutcome, RequestKey, StageEntry, StageFacts, StageQuestion,
+};
 use larder_oci::{Action, Digest, Reference, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
 
@@ -124,12 +126,7 @@ impl Registry {
         Err(Refusal::Changed.into())
     }
 
-    async fn answered(
-        &self,
-        actor: &Actor,
-        repository: &RepositoryName,
-        asked: &Promote,
-    ) -> Result<Option<Promoted>> {
+    async fn answered(&self, actor: &Actor, repository: &RepositoryName, asked: &Promote) -> Result<Option<Promoted>> {
         let Some(key) = asked.key.as_ref().filter(|_| !asked.dry_run) else { return Ok(None) };
         self.permit(actor, Action::Pull, repository).await?;
         match self.inner.catalog.kept_answer(actor.identity(), key).await? {
@@ -147,7 +144,9 @@ impl Registry {
         let (source, digest) = self.version(actor, repository, &layout, before.as_ref(), &asked.reference).await?;
         let target = match layout.stages.shown {
             Shown::Tag => (layout.base.clone(), stage.name.clone()),
-            Shown::Repository => (layout.repository(&stage.name)?, self.tag_of(&source, &asked.reference, &digest).await?),
+            Shown::Repository => {
+                (layout.repository(&stage.name)?, self.tag_of(&source, &asked.reference, &digest).await?)
+            }
         };
         match layout.stages.shown {
             Shown::Tag => self.permit_move(actor, &target.0).await?,
@@ -158,8 +157,15 @@ impl Registry {
         }
         let before = before.map(|before| layout.stage_place(&before)).transpose()?;
         let group = stage.gates.approvals.as_ref().and_then(|approvals| approvals.group.clone());
-        let question =
-            StageQuestion { base: layout.base.clone(), stage: stage.name.clone(), source, digest, target, before, group };
+        let question = StageQuestion {
+            base: layout.base.clone(),
+            stage: stage.name.clone(),
+            source,
+            digest,
+            target,
+            before,
+            group,
+        };
         Ok(Way { layout, stage, question })
     }
 
@@ -194,7 +200,10 @@ impl Registry {
         let tags = self.inner.catalog.tags_of(source, digest, 100).await?.items;
         let version = tags.iter().find(|tag| larder_oci::TagForm::of(tag).version().is_some());
         let tag = version.or(tags.first()).cloned();
-        tag.ok_or_else(|| Error::ManifestUnknown { repository: source.clone(), reference: format!("a tag of {digest}") })
+        tag.ok_or_else(|| Error::ManifestUnknown {
+            repository: source.clone(),
+            reference: format!("a tag of {digest}"),
+        })
     }
 
     /// What would happen, and how all that is asked stands.
@@ -204,7 +213,8 @@ impl Registry {
             let reference = asked.reference.to_string();
             return Err(Error::ManifestUnknown { repository: question.source.clone(), reference });
         };
-        let before = way.layout.find(&way.stage.name)?.1.map(|stage| (stage.name.clone(), facts.before.as_ref().map(stay)));
+        let before =
+            way.layout.find(&way.stage.name)?.1.map(|stage| (stage.name.clone(), facts.before.as_ref().map(stay)));
         let approved_by = facts.approvals.iter().filter(|approval| approval.in_group);
         let known = Facts {
             now: self.now(),

@@ -28,7 +28,9 @@ pub enum Refusal {
         known: Vec<Tag>,
     },
     /// A push would move a stage that has gates.
-    #[error("requested access to the resource is denied: stage {stage} of {repository} has gates; type: larder promote {repository}:VERSION --to {stage}")]
+    #[error(
+        "requested access to the resource is denied: stage {stage} of {repository} has gates; type: larder promote {repository}:VERSION --to {stage}"
+    )]
     Gated {
         /// The repository.
         repository: RepositoryName,

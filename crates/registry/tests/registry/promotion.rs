@@ -47,7 +47,12 @@ async fn promote(driver: &Driver, reference: &str, to: &str) -> Result<Promoted>
 }
 
 async fn approve(driver: &Driver, who: &str, reference: &str) {
-    let asked = Approving { reference: reference.parse().expect("a reference"), to: tag("prod"), reason: None, withdraw: false };
+    let asked = Approving {
+        reference: reference.parse().expect("a reference"),
+        to: tag("prod"),
+        reason: None,
+        withdraw: false,
+    };
     driver.registry.approve(&person(who), &name("ml-model"), &asked).await.expect("an approval");
 }
 
@@ -120,7 +125,10 @@ async fn gates_hold_until_all_of_them_are_met() {
     assert_eq!((promoted.to, promoted.moved), (digest, true));
     let view = driver.registry.stages(&driver.actor, &name("ml-model")).await.expect("a view");
     let prod = view.stages[2].standing.clone().expect("something stands there");
-    assert_eq!((prod.digest, prod.how.as_str(), view.stages[2].tags.as_slice()), (digest, "promotion", ["1.4.2", "staging"].map(String::from).as_slice()));
+    assert_eq!(
+        (prod.digest, prod.how.as_str(), view.stages[2].tags.as_slice()),
+        (digest, "promotion", ["1.4.2", "staging"].map(String::from).as_slice())
+    );
 }
 
 #[tokio::test]
@@ -175,14 +183,18 @@ async fn two_promotions_at_once_leave_one_stage_and_a_history_without_gaps() {
     let pinned = |version: usize| Promote { expected: Some(None), ..promotion(&format!("1.{version}.0"), "prod") };
     let (driver, asked) = (&driver, [pinned(0), pinned(1), pinned(2), pinned(3)]);
     let ml_model = name("ml-model");
-    let outcomes = futures::future::join_all(asked.iter().map(|asked| driver.registry.promote(&driver.actor, &ml_model, asked))).await;
+    let outcomes =
+        futures::future::join_all(asked.iter().map(|asked| driver.registry.promote(&driver.actor, &ml_model, asked)))
+            .await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     for outcome in outcomes.into_iter().filter(Result::is_err) {
         assert!(matches!(refused(outcome), Refusal::Elsewhere { current: Some(_), .. }));
     }
     // Who does not say so comes one after the other.
     let asked: Vec<_> = (4..8).map(|version| promotion(&format!("1.{version}.0"), "prod")).collect();
-    let outcomes = futures::future::join_all(asked.iter().map(|asked| driver.registry.promote(&driver.actor, &ml_model, asked))).await;
+    let outcomes =
+        futures::future::join_all(asked.iter().map(|asked| driver.registry.promote(&driver.actor, &ml_model, asked)))
+            .await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     let history = history(driver, "prod").await;
     assert_eq!(history.len(), 5);
@@ -191,7 +203,10 @@ async fn two_promotions_at_once_leave_one_stage_and_a_history_without_gaps() {
         assert_eq!(pair[0].0, pair[1].1, "each move begins where the one before ended");
     }
     for promoted in outcomes.into_iter().flatten() {
-        assert!(history.iter().any(|(from, to, _)| (*from, *to) == (promoted.from, Some(promoted.to))), "as it was told");
+        assert!(
+            history.iter().any(|(from, to, _)| (*from, *to) == (promoted.from, Some(promoted.to))),
+            "as it was told"
+        );
     }
 }
 
@@ -210,10 +225,14 @@ async fn a_repeated_request_is_answered_again_and_moves_nothing() {
     let other = driver.registry.promote(&driver.actor, &ml_model, &keyed("2.0.0")).await;
     assert_eq!(refused(other), Refusal::KeyUsed);
     let stranger = person("bob");
-    let own = driver.registry.promote(&stranger, &ml_model, &keyed("1.0.0")).await.expect("keys belong to who uses them");
+    let own =
+        driver.registry.promote(&stranger, &ml_model, &keyed("1.0.0")).await.expect("keys belong to who uses them");
     assert!(own.moved);
-    let asked: Vec<_> = (0..6).map(|_| Promote { key: Some("at once".to_owned()), ..promotion("2.0.0", "staging") }).collect();
-    let outcomes = futures::future::join_all(asked.iter().map(|asked| driver.registry.promote(&driver.actor, &ml_model, asked))).await;
+    let asked: Vec<_> =
+        (0..6).map(|_| Promote { key: Some("at once".to_owned()), ..promotion("2.0.0", "staging") }).collect();
+    let outcomes =
+        futures::future::join_all(asked.iter().map(|asked| driver.registry.promote(&driver.actor, &ml_model, asked)))
+            .await;
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|promoted| promoted.moved)), "{outcomes:?}");
     assert_eq!(history(&driver, "staging").await.len(), 1);
 }
@@ -261,7 +280,12 @@ async fn a_stage_goes_back_and_brings_back_what_was_deleted() {
     promote(&driver, "1.0.0", "prod").await.expect("it moves");
     promote(&driver, "2.0.0", "prod").await.expect("it moves");
     driver.delete("ml-model", &first.to_string()).await.expect("it stands in no stage any more");
-    let asked = StageRollback { stage: tag("prod"), to: RollbackTo::Changes(1), reason: Some("500s".to_owned()), dry_run: false };
+    let asked = StageRollback {
+        stage: tag("prod"),
+        to: RollbackTo::Changes(1),
+        reason: Some("500s".to_owned()),
+        dry_run: false,
+    };
     let back = driver.registry.rollback_stage(&driver.actor, &name("ml-model"), &asked).await.expect("it goes back");
     assert_eq!(back.to, first);
     assert_eq!(driver.resolve("ml-model", "prod").await, Some(first));
@@ -277,8 +301,10 @@ async fn stages_as_repositories_share_bytes_and_take_signatures_along() {
     let digest = driver.push_image("ml-model", "1.4.2", &[b"weights"]).await;
     let signature = referrer(&image(&[b"weights"]), b"signature");
     driver.push_blob("ml-model", b"signature").await;
-    let signed = driver.push_manifest("ml-model", &sha256(&signature).to_string(), &signature).await.expect("a signature");
-    set(&driver, r#"{"shown":"repository","stages":[{"name":"staging"},{"name":"prod","gates":{"previous":true}}]}"#).await;
+    let signed =
+        driver.push_manifest("ml-model", &sha256(&signature).to_string(), &signature).await.expect("a signature");
+    set(&driver, r#"{"shown":"repository","stages":[{"name":"staging"},{"name":"prod","gates":{"previous":true}}]}"#)
+        .await;
     let objects = driver.objects().await;
     assert_eq!(unmet(promote(&driver, "1.4.2", "prod").await), [Gate::Previous]);
     let promoted = promote(&driver, "1.4.2", "staging").await.expect("staging is open");
@@ -288,7 +314,10 @@ async fn stages_as_repositories_share_bytes_and_take_signatures_along() {
     assert_eq!(driver.objects().await, objects, "no byte was copied");
     assert_eq!(driver.resolve("prod/ml-model", "1.4.2").await, Some(digest));
     assert_eq!(driver.read_blob("prod/ml-model", &sha256(b"weights")).await.expect("readable"), b"weights");
-    let referrers = driver.registry.referrers(&driver.actor, &name("prod/ml-model"), &digest, None, &PageRequest { limit: 9, after: None }).await;
+    let referrers = driver
+        .registry
+        .referrers(&driver.actor, &name("prod/ml-model"), &digest, None, &PageRequest { limit: 9, after: None })
+        .await;
     assert_eq!(referrers.expect("a list").items[0].digest, signed.digest);
     // Each repository is whole by itself.
     driver.registry.remove_repository(&driver.actor, &name("ml-model")).await.expect("it goes");
@@ -313,7 +342,11 @@ async fn a_push_into_a_repository_that_is_a_stage_is_refused_but_for_what_refers
     let reference = sha256(&signature).to_string();
     driver.push_manifest("prod/ml-model", &reference, &signature).await.expect("a signature is welcome");
     // What is only in the stage before is found there.
-    driver.registry.promote(&driver.actor, &name("ml-model"), &promotion("1.1", "prod")).await.expect("from dev/ml-model");
+    driver
+        .registry
+        .promote(&driver.actor, &name("ml-model"), &promotion("1.1", "prod"))
+        .await
+        .expect("from dev/ml-model");
 }
 
 #[tokio::test]
@@ -359,8 +392,15 @@ async fn policies_never_take_what_is_in_a_stage_or_lately_was() {
     };
     let going = async |days: u64| {
         let page = PageRequest { limit: 99, after: None };
-        let preview = driver.registry.preview_policy(&driver.actor, &name("ml-model"), Some(&policy(days)), &page).await;
-        preview.expect("a preview").going.into_iter().flat_map(|image| image.tags).map(|tag| tag.to_string()).collect::<Vec<_>>()
+        let preview =
+            driver.registry.preview_policy(&driver.actor, &name("ml-model"), Some(&policy(days)), &page).await;
+        preview
+            .expect("a preview")
+            .going
+            .into_iter()
+            .flat_map(|image| image.tags)
+            .map(|tag| tag.to_string())
+            .collect::<Vec<_>>()
     };
     assert_eq!(going(30).await, ["3", "4"]);
     assert_eq!(going(10).await, ["1", "3", "4"], "2 stands in prod");

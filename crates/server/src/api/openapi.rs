@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, policies, promotion, quotas, repositories, robots, sessions, tags,
-    trash, trusts, upkeep, users, webhooks, whoami,
+    audit, credentials, grants, groups, imports, oidc, policies, promotion, quotas, repositories, robots, sessions,
+    tags, trash, trusts, upkeep, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
 use crate::html::{self, escaped};

@@ -308,7 +308,8 @@ impl From<promotion::Promoted> for PromotionDetails {
     fn from(promoted: promotion::Promoted) -> Self {
         let allowed = promoted.is_allowed();
         let new = |layer: &promotion::Layer| NewLayer { digest: layer.digest.to_string(), size: layer.size };
-        let gate = |check: promotion::Check| GateDetails { gate: check.gate.as_str(), met: check.met, said: check.said };
+        let gate =
+            |check: promotion::Check| GateDetails { gate: check.gate.as_str(), met: check.met, said: check.said };
         Self {
             stage: promoted.stage,
             source: promoted.source,
@@ -505,7 +506,13 @@ pub(super) async fn pulls(call: Call<'_>, name: RepositoryName, stage: Tag) -> R
     let list = StagePullPage { pulls: found.items.into_iter().map(Into::into).collect() };
     let mut response = ok(&list);
     let last = list.pulls.last().map(|pull| pull.identity.as_str());
-    page::link(&mut response, &format!("/api/v1/repositories/{name}/-/stages/{stage}/pulls"), &wanted, last, found.more);
+    page::link(
+        &mut response,
+        &format!("/api/v1/repositories/{name}/-/stages/{stage}/pulls"),
+        &wanted,
+        last,
+        found.more,
+    );
     Ok(response)
 }
 

@@ -7,6 +7,7 @@ mod health;
 mod open_state;
 mod pages;
 mod policies;
+mod promotion;
 mod requests;
 mod sockets;
 mod tls;

@@ -10,8 +10,7 @@ use crate::webhooks::{EventKind, Notice};
 pub(super) const CONTENT_TYPE: &str = "application/vnd.docker.distribution.events.v1+json";
 
 pub(super) fn envelope(notice: &Notice, message: &str, source: &Source) -> Value {
-    let events: Vec<Value> =
-        action(notice).map(|action| event(notice, action, message, source)).into_iter().collect();
+    let events: Vec<Value> = action(notice).map(|action| event(notice, action, message, source)).into_iter().collect();
     json!({ "events": events })
 }
 
