@@ -40,7 +40,7 @@ fn gated(layout: &Layout, tags: &[Tag], refers: bool) -> Option<Tag> {
     match layout.stages.shown {
         Shown::Tag => tags.iter().find(|tag| is_gated(tag)).cloned(),
         Shown::Repository => {
-            let enters = !refers && !(!tags.is_empty() && tags.iter().all(is_fallback));
+            let enters = !refers && (tags.is_empty() || !tags.iter().all(is_fallback));
             layout.is_stage.clone().filter(|stage| enters && is_gated(stage))
         }
     }

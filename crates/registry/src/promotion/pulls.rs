@@ -1,6 +1,7 @@
 //! Who runs this version: the last pull of each identity from a stage. Noted in memory, and written down with the times of pulls.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
@@ -67,10 +68,10 @@ impl Registry {
         };
         let (mut items, mut known) = (Vec::new(), HashMap::new());
         for pull in found.items {
-            if !known.contains_key(&pull.digest) {
+            if let Entry::Vacant(unknown) = known.entry(pull.digest) {
                 let tags = self.inner.catalog.tags_of(&place, &pull.digest, TAGS).await?.items;
                 let others = tags.iter().filter(|tag| *tag != stage).map(Tag::to_string);
-                known.insert(pull.digest, others.collect::<Vec<_>>());
+                unknown.insert(others.collect::<Vec<_>>());
             }
             let tags = known[&pull.digest].clone();
             items.push(StagePullView { identity: pull.identity, digest: pull.digest, tags, at: pull.at });
@@ -87,10 +88,10 @@ impl Registry {
         let mut stages: HashMap<RepositoryName, Option<(RepositoryName, Tag)>> = HashMap::new();
         let mut pulls = Vec::with_capacity(noted.len());
         for ((repository, digest, identity), at) in noted {
-            if !stages.contains_key(&repository) {
-                stages.insert(repository.clone(), self.stage_of(&repository).await?);
-            }
-            let stage = stages[&repository].clone();
+            let stage = match stages.entry(repository.clone()) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(unknown) => unknown.insert(self.stage_of(&repository).await?).clone(),
+            };
             pulls.push(NotedPull { repository, digest, identity, at, stage });
         }
         Ok(self.inner.catalog.stage_pulled(pulls).await?)
