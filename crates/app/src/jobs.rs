@@ -189,12 +189,20 @@ async fn prune(catalog: &Catalog, limits: Limits) -> Result<(), larder_catalog::
     let taken = catalog.prune_taken(before(TAKEN)).await?;
     let moves = catalog.prune_tag_events(before(limits.history), limits.history_count).await?;
     let runs = catalog.prune_policy_runs(before(limits.policy_runs)).await?;
-    tracing::debug!(events, deliveries, jobs, taken, moves, runs, "removed old rows");
+    let stages = catalog.prune_stages(before(STAGES)).await?;
+    let answers = catalog.prune_answers(before(ANSWERS)).await?;
+    tracing::debug!(events, deliveries, jobs, taken, moves, runs, stages, answers, "removed old rows");
     Ok(())
 }
 
 /// What the sweep took is remembered this long (behaviour §3).
 const TAKEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What left a stage, approvals and who pulled from it are remembered this long.
+const STAGES: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Answers to requests with an idempotency key are remembered this long.
+const ANSWERS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 fn told<E: std::error::Error>(what: &str, outcome: Result<(), E>) {
     if let Err(error) = outcome {

@@ -129,7 +129,7 @@ fn exit_of(status: u16, code: Option<&str>) -> Exit {
         (_, Some("POLICY" | "TAG_IMMUTABLE" | "REFUSED_BY_POLICY")) => Exit::Policy,
         (404 | 410, _) => Exit::NotFound,
         (401 | 403, _) => Exit::NotAllowed,
-        (409, Some("NAME_IN_USE")) => Exit::Failed,
+        (409, Some("NAME_IN_USE" | "STAGE_MOVED")) => Exit::Failed,
         (405 | 409, _) => Exit::Policy,
         // Those of a proxy; the server's own 503 has a code.
         (502..=504, None) => Exit::Unreachable,

@@ -3,6 +3,7 @@
 pub mod access;
 mod history;
 pub mod policy;
+pub mod promotion;
 mod quota;
 mod search;
 pub mod webhooks;

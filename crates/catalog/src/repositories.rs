@@ -13,6 +13,7 @@ use crate::model::{Page, RepositoryFilter, RepositorySummary, Stamp};
 use crate::outbox;
 use crate::page::page;
 use crate::policies;
+use crate::promotion;
 use crate::quotas::Quotas;
 use crate::tags::Place;
 use crate::trash;
@@ -183,6 +184,7 @@ fn remove(
     tx.execute("DELETE FROM leases WHERE repository_id = $1", values![id])?;
     outbox::record(tx, outbox::REPOSITORY_DELETED, Some(name), &json!({}), stamp)?;
     policies::repository_removed(tx, id, name)?;
+    promotion::repository_removed(tx, name)?;
     access::repository_removed(tx, id, name, stamp)?;
     tx.execute("DELETE FROM repositories WHERE id = $1", values![id])?;
     Ok(true)

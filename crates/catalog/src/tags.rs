@@ -1,7 +1,7 @@
 //! Tags and their history. Reading a tag is a linearizable register; every change of one passes through this module (**Invariant 3**).
 
 use larder_oci::{Digest, RepositoryName, Tag, TagKey};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::engine::{Done, Fault, Kind, Tx, values};
 use crate::keys;
@@ -9,6 +9,7 @@ use crate::lookup::{self, Hold};
 use crate::model::{AddTag, DeleteOutcome, Page, Stamp};
 use crate::outbox;
 use crate::page::page;
+use crate::promotion;
 use crate::{Catalog, Result};
 
 /// A repository as its tags need it.
@@ -18,6 +19,20 @@ pub(crate) struct Place<'p> {
     pub name: &'p RepositoryName,
 }
 
+/// How a tag comes to change, and what else there is to tell of it.
+pub(crate) struct Told<'t> {
+    pub how: &'t str,
+    pub reason: Option<&'t str>,
+    /// More for the event.
+    pub details: Json,
+}
+
+impl<'t> Told<'t> {
+    pub fn how(how: &'t str) -> Self {
+        Self { how, reason: None, details: Json::Null }
+    }
+}
+
 /// Points a tag at a manifest of the repository. Answers where it pointed before, if that is elsewhere or nowhere; `None` when nothing moved.
 pub(crate) fn point(
     tx: &mut Tx<'_>,
@@ -25,6 +40,18 @@ pub(crate) fn point(
     tag: &Tag,
     to: (i64, &Digest),
     how: &str,
+    stamp: &Stamp,
+) -> Done<Option<Option<Digest>>> {
+    point_told(tx, place, tag, to, &Told::how(how), stamp)
+}
+
+/// The same where there is more to tell.
+pub(crate) fn point_told(
+    tx: &mut Tx<'_>,
+    place: Place<'_>,
+    tag: &Tag,
+    to: (i64, &Digest),
+    told: &Told<'_>,
     stamp: &Stamp,
 ) -> Done<Option<Option<Digest>>> {
     // The row remembers where it pointed until this statement: whatever others do, each move knows its true predecessor.
@@ -39,7 +66,7 @@ pub(crate) fn point(
         return Ok(None);
     }
     let from = previous.map(|id| digest_of(tx, id)).transpose()?;
-    changed(tx, place, tag, from.as_ref(), Some(to), how, stamp)?;
+    changed(tx, place, tag, from.as_ref(), Some(to), told, stamp)?;
     Ok(Some(from))
 }
 
@@ -55,7 +82,7 @@ fn remove(tx: &mut Tx<'_>, place: Place<'_>, tag: &Tag, how: &str, stamp: &Stamp
     let sql = "DELETE FROM tags WHERE repository_id = $1 AND name = $2 RETURNING digest_id";
     let from = tx.row(sql, values![place.id, tag], |row| row.int(0))?.map(|id| digest_of(tx, id)).transpose()?;
     if let Some(from) = &from {
-        changed(tx, place, tag, Some(from), None, how, stamp)?;
+        changed(tx, place, tag, Some(from), None, &Told::how(how), stamp)?;
     }
     Ok(from)
 }
@@ -82,7 +109,7 @@ pub(crate) fn remove_pointing_to(
             return Ok(());
         }
         for name in &names {
-            changed(tx, place, name, Some(manifest.1), None, how, stamp)?;
+            changed(tx, place, name, Some(manifest.1), None, &Told::how(how), stamp)?;
         }
     }
 }
@@ -94,7 +121,7 @@ fn changed(
     tag: &Tag,
     from: Option<&Digest>,
     to: Option<(i64, &Digest)>,
-    how: &str,
+    told: &Told<'_>,
     stamp: &Stamp,
 ) -> Done<()> {
     let sql = "INSERT INTO tag_events (repository, name, from_digest, to_digest, how, identity, at, request_id, labels)
@@ -106,14 +133,21 @@ fn changed(
             tx.row(sql, values![place.id, manifest], |row| row.opt_text(0))?.flatten()
         }
     };
-    let to = to.map(|(_, digest)| digest);
+    let (to, how) = (to.map(|(_, digest)| digest), told.how);
     let (old, new) = (from.map(keys::encode), to.map(keys::encode));
     let (request, labels) = (stamp.request_id.as_deref(), labels.as_deref());
     let row = values![place.name, tag, old.as_ref(), new.as_ref(), how, &stamp.identity, stamp.at, request, labels];
     tx.execute(sql, row)?;
     let kind = if to.is_some() { outbox::TAG_MOVED } else { outbox::TAG_DELETED };
     let text = |digest: Option<&Digest>| digest.map(Digest::to_string);
-    let payload = json!({ "tag": tag.as_str(), "from": text(from), "to": text(to), "how": how });
+    let mut payload = json!({ "tag": tag.as_str(), "from": text(from), "to": text(to), "how": how });
+    if let (Json::Object(payload), Json::Object(details)) = (&mut payload, &told.details) {
+        payload.extend(details.clone());
+    }
+    if promotion::is_stage(tx, place.name, tag)? {
+        payload["stage"] = tag.as_str().into();
+        promotion::moved(tx, place, tag, to, told, stamp)?;
+    }
     outbox::record(tx, kind, Some(place.name), &payload, stamp)
 }
 

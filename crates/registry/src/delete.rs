@@ -21,6 +21,7 @@ impl Registry {
         let (digest, outcome) = match reference {
             Reference::Tag(tag) => (None, self.inner.catalog.delete_tag(repository, tag, stamp).await?),
             Reference::Digest(digest) => {
+                self.may_leave_stages(repository, digest).await?;
                 let (lease, trash) = (self.lease_end(), self.trash_end());
                 (Some(digest), self.inner.catalog.delete_manifest(repository, digest, lease, trash, stamp).await?)
             }
@@ -51,6 +52,7 @@ impl Registry {
         to: &Reference,
     ) -> Result<Digest> {
         self.permit_move(actor, repository).await?;
+        self.may_move(repository, std::slice::from_ref(tag), false).await?;
         let absent = || Error::ManifestUnknown { repository: repository.clone(), reference: to.to_string() };
         let target = self.inner.catalog.manifest(repository, to, false).await?.ok_or_else(absent)?;
         if keeps_tags(actor, repository) {

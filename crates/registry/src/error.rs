@@ -8,6 +8,7 @@ use larder_oci::{Digest, ErrorCode, ManifestError, RepositoryName, RepositoryPat
 use serde_json::{Value, json};
 
 use crate::policy::{Problem, Problems};
+use crate::promotion::Refusal;
 
 /// The domain's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -196,6 +197,9 @@ pub enum Error {
     /// A policy is paused and asks (behaviour §5).
     #[error("the policy is paused: {0}")]
     PolicyPaused(String),
+    /// A stage, or what enters one.
+    #[error("{0}")]
+    Promotion(Box<Refusal>),
     /// The server takes no writes.
     #[error("this registry is read-only")]
     ReadOnly,
@@ -252,6 +256,7 @@ impl Error {
             | Self::PolicyInvalid(_)
             | Self::TooManyPolicies(_)
             | Self::PolicyPaused(_) => ErrorCode::ManifestInvalid,
+            Self::Promotion(refusal) => refusal.code(),
             Self::SizeInvalid { .. } | Self::UploadTooLarge { .. } => ErrorCode::SizeInvalid,
             Self::TargetsUnknown(_) => ErrorCode::ManifestBlobUnknown,
             Self::InUse { .. } | Self::ReadOnly => ErrorCode::Unsupported,
@@ -324,6 +329,7 @@ impl Error {
             Self::NoPolicy(name) => json!({ "name": name.as_str() }),
             Self::PolicyPaused(why) => json!({ "reason": why }),
             Self::TagKept(tag) => json!({ "tag": tag.as_str() }),
+            Self::Promotion(refusal) => refusal.detail(),
             Self::Denied
             | Self::TooManyPolicies(_)
             | Self::UploadUnknown(_)

@@ -14,6 +14,7 @@ mod import;
 mod lineage;
 mod orphans;
 pub mod policy;
+pub mod promotion;
 mod pull;
 mod push;
 mod read_back;

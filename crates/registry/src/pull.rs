@@ -89,6 +89,7 @@ impl Registry {
         let row = self.manifest_row(actor, repository, reference, true).await?;
         let bytes = row.bytes.ok_or_else(|| Error::Internal("a manifest was read without its bytes".to_owned()))?;
         self.note(&self.inner.pulls, repository, row.digest);
+        self.inner.stage_pulls.note(repository, row.digest, actor.identity(), self.now());
         self.sample_pull(actor, repository, reference, (&row.digest, &row.media_type, row.size));
         Ok(Manifest { digest: row.digest, media_type: row.media_type, bytes })
     }

@@ -57,6 +57,7 @@ impl Registry {
         let manifest = ParsedManifest::parse(&push.bytes, push.content_type.as_deref())?;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let tags = tags_of(&push);
+        self.may_move(repository, &tags, subject.is_some()).await?;
         let labels = self.labels_of(actor, repository, &manifest).await;
         let outcome = self.inner.catalog.put_manifest(PutManifest {
             repository: repository.clone(),

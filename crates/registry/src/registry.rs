@@ -12,6 +12,7 @@ use larder_catalog::model::Stamp;
 use larder_oci::{Action, Actions, Digest, RepositoryName};
 
 use crate::clock::after;
+use crate::promotion::NotedPulls;
 use crate::session::Sessions;
 use crate::webhooks::Sample;
 use crate::{Actor, Clock, CreateOnPush, Error, Result, Settings, Verdict};
@@ -34,6 +35,8 @@ pub(crate) struct Inner {
     pub pulls: Mutex<HashMap<(RepositoryName, Digest), Timestamp>>,
     /// Manifests that somebody who may push asked for since the last flush: he may rely on them.
     pub renewals: Mutex<HashMap<(RepositoryName, Digest), Timestamp>>,
+    /// Who pulled what, for whoever asks who runs a version.
+    pub stage_pulls: NotedPulls,
     /// Of these, the ones that become events.
     pub sample: Sample,
     pub counters: Counters,
@@ -168,6 +171,7 @@ impl Registry {
             evaluating: tokio::sync::Mutex::default(),
             next_policies: Mutex::new(next_policies),
             clocks: Mutex::new(clocks),
+            stage_pulls: NotedPulls::default(),
             sample: Sample::default(),
             counters: Counters::default(),
             importing: tokio::sync::Mutex::default(),
@@ -252,6 +256,7 @@ impl Registry {
             return Ok(());
         }
         self.flush_sample().await?;
+        self.flush_stage_pulls().await?;
         if !renewals.is_empty() {
             self.inner.catalog.renewed(&renewals).await?;
         }

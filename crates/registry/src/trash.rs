@@ -55,6 +55,11 @@ impl Registry {
         name: Option<&Tag>,
     ) -> Result<Undeleted> {
         self.permit_write(actor, Action::Delete, repository).await?;
+        if let (Reference::Tag(tag), Some(name)) = (reference, name)
+            && tag != name
+        {
+            self.may_move(repository, std::slice::from_ref(name), false).await?;
+        }
         let (catalog, stamp) = (&self.inner.catalog, self.stamp(actor));
         let outcome = match reference {
             Reference::Tag(tag) => catalog.undelete_tag(repository, tag, name, stamp).await?,

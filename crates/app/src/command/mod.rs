@@ -17,6 +17,7 @@ pub mod inspect;
 mod listing;
 pub mod login;
 pub mod policy;
+pub mod promote;
 pub mod pull;
 pub mod purge;
 pub mod push;
@@ -26,6 +27,7 @@ mod registry_args;
 pub mod repo;
 pub mod robot;
 pub mod search;
+pub mod stage;
 pub mod tag;
 pub mod token;
 mod transfer_progress;
@@ -85,6 +87,15 @@ pub enum Command {
     /// Look after tags
     #[command(subcommand)]
     Tag(tag::TagCommand),
+    /// Let a version enter a stage: dev, staging, prod
+    Promote(promote::PromoteArgs),
+    /// Approve that a version enters a stage
+    Approve(promote::ApproveArgs),
+    /// Point a stage at what stood there before
+    Rollback(promote::RollbackArgs),
+    /// Say which stages repositories have, and see what stands in them
+    #[command(subcommand)]
+    Stage(stage::StageCommand),
     /// Say which images a repository lets go of, and see it first
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -160,6 +171,10 @@ impl Command {
             Self::Search(args) => Some(&args.data),
             Self::Repo(command) => Some(command.data()),
             Self::Tag(command) => Some(command.data()),
+            Self::Promote(args) => Some(&args.data),
+            Self::Approve(args) => Some(&args.data),
+            Self::Rollback(args) => Some(&args.data),
+            Self::Stage(command) => Some(command.data()),
             Self::Policy(command) => Some(command.data()),
             Self::User(command) => Some(command.data()),
             Self::Group(command) => Some(command.data()),
@@ -193,6 +208,10 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Search(args) => search::run(args, context).await,
         Command::Repo(command) => repo::run(command, context).await,
         Command::Tag(command) => tag::run(command, context).await,
+        Command::Promote(args) => promote::promote(args, context).await,
+        Command::Approve(args) => promote::approve(args, context).await,
+        Command::Rollback(args) => promote::rollback(args, context).await,
+        Command::Stage(command) => stage::run(command, context).await,
         Command::Policy(command) => policy::run(command, context).await,
         Command::Login(args) => login::login(args, context).await,
         Command::Logout(args) => login::logout(args, context).await,

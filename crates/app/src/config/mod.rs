@@ -23,7 +23,7 @@ use crate::config::key::{KEYS, key};
 use crate::config::registry2::{DEFAULT_FILES, Registry2, read_registry2};
 
 pub use crate::config::problem::{Problem, Problems, Source};
-pub use crate::config::quantity::{Reserve, parse_duration, parse_size, rounded_size};
+pub use crate::config::quantity::{Reserve, duration_text, parse_duration, parse_size, rounded_size};
 pub use crate::config::reference::{example, print_json, print_text, reference, reference_rows};
 pub use crate::config::registry2::Fate;
 pub use crate::config::value::{Value, local_path};

@@ -10,6 +10,7 @@ mod larder;
 mod ldap;
 mod limits;
 mod policies;
+mod promotion;
 mod secrets;
 mod serving;
 mod sign_up;

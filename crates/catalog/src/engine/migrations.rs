@@ -29,6 +29,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 9, name: "newest_tags", text: include_str!("../../migrations/sqlite/0009_newest_tags.sql") },
     Migration { version: 12, name: "sign_ups", text: include_str!("../../migrations/sqlite/0012_sign_ups.sql") },
     Migration { version: 13, name: "search", text: include_str!("../../migrations/sqlite/0013_search.sql") },
+    Migration { version: 11, name: "promotion", text: include_str!("../../migrations/sqlite/0011_promotion.sql") },
 ];
 
 /// PostgreSQL's steps.
@@ -44,6 +45,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 9, name: "newest_tags", text: include_str!("../../migrations/postgres/0009_newest_tags.sql") },
     Migration { version: 12, name: "sign_ups", text: include_str!("../../migrations/postgres/0012_sign_ups.sql") },
     Migration { version: 13, name: "search", text: include_str!("../../migrations/postgres/0013_search.sql") },
+    Migration { version: 11, name: "promotion", text: include_str!("../../migrations/postgres/0011_promotion.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

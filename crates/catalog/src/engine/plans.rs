@@ -17,6 +17,7 @@ use crate::model::access::{
     RepositoryChange, RobotChange, SignUp, Subject, TokenKind, UserChange,
 };
 use crate::model::policy::{ExpiringImage, ImagePart};
+use crate::model::promotion::{NotedPull, Promotion, PromotionOutcome, StagePlace, StageQuestion};
 use crate::model::webhooks::{DeliveryState, Settlement};
 use crate::model::{
     ImageSearch, MountSource, NewJob, NewQuota, Purge, RepositoryFilter, RepositorySearch, RollbackTo, Sought,
@@ -154,6 +155,7 @@ async fn exercise(f: &Fixture) {
     f.quarantine_manifest(&index.digest, stamp(2)).await.expect("answered");
     f.delete_manifest(&a, &push.digest, at(30), None, stamp(2)).await.expect("answered");
     policies(f).await;
+    promotion(f).await;
     f.sweep_all(40).await;
     f.queue_unreferenced(at(1)).await.expect("answered");
     f.remove_repository(&a, stamp(3), at(30), None).await.expect("answered");
@@ -229,6 +231,76 @@ async fn policies(f: &Fixture) {
     f.policy_runs(&a, None, 9).await.expect("answered");
     f.prune_policy_runs(at(9)).await.expect("answered");
     f.remove_policy(&pattern("a*"), stamp(1)).await.expect("answered");
+}
+
+async fn promotion(f: &Fixture) {
+    let (s, prod, group) = (name("staged"), tag("prod"), Some("team".to_owned()));
+    for text in ["staged", "staged*"] {
+        let tags = [tag("staging"), prod.clone()];
+        f.set_stages(&pattern(text), "{}", (&tags, &tags), stamp(1)).await.expect("answered");
+    }
+    f.stage_sets(None, 9).await.expect("answered");
+    f.stages_for(&s).await.expect("answered");
+    f.are_stages(vec!["x".to_owned(), "prod".to_owned()]).await.expect("answered");
+    let b = blob(91);
+    f.push_blob("staged", &b, 10).await;
+    let first = manifest("staged", 91, vec![layer(&b)], &["1.0.0", "prod"]);
+    f.push(first.clone()).await;
+    let mut signature = manifest("staged", 92, vec![], &["staging"]);
+    signature.subject = Some(first.digest);
+    f.push(signature).await;
+    let index = manifest("staged", 93, vec![child(&first)], &["2.0.0"]);
+    f.push(index.clone()).await;
+    f.approve(&s, &prod, &index.digest, Some("x"), stamp(1)).await.expect("answered");
+    f.is_in_group("user:bob", "team").await.expect("answered");
+    let mut target = (s.clone(), prod.clone());
+    for before in [StagePlace::Tag(s.clone(), tag("staging")), StagePlace::Repository(s.clone())] {
+        let (base, stage, source, digest) = (s.clone(), prod.clone(), s.clone(), index.digest);
+        let asked = StageQuestion {
+            base,
+            stage,
+            source,
+            digest,
+            target: target.clone(),
+            before: Some(before),
+            group: group.clone(),
+        };
+        let facts = f.stage_facts(asked.clone()).await.expect("answered");
+        let key = crate::model::promotion::RequestKey { key: target.0.to_string(), request: "{}".to_owned() };
+        let promotion = Promotion {
+            base: s.clone(),
+            stage: prod.clone(),
+            source: s.clone(),
+            digest: index.digest,
+            target: target.clone(),
+            expected: facts.standing,
+            version: facts.version,
+            approved_by: vec!["alice".to_owned()],
+            how: "promotion",
+            reference: "2.0.0".to_owned(),
+            reason: None,
+            key: Some((key, "{}".to_owned())),
+            stamp: stamp(2),
+        };
+        f.set_quota(NewQuota { pattern: pattern("prod/staged"), bytes: Some(1 << 20), manifests: None }, stamp(1))
+            .await
+            .expect("answered");
+        assert_eq!(f.promote(promotion.clone()).await.expect("answered"), PromotionOutcome::Moved);
+        f.promote(promotion).await.expect("answered");
+        target = (name("prod/staged"), tag("2.0.0"));
+    }
+    f.stage_entry(&s, &prod).await.expect("answered");
+    f.staged_since(&s, &prod, at(0)).await.expect("answered");
+    let (repository, identity) = (s.clone(), "user:bob".to_owned());
+    let pull = NotedPull { repository, digest: first.digest, identity, at: at(3), stage: None };
+    let known = NotedPull { stage: Some((s.clone(), prod.clone())), ..pull.clone() };
+    f.stage_pulled(vec![pull, known]).await.expect("answered");
+    assert_eq!(f.stage_pulls(&s, &prod, None, 9).await.expect("answered").items.len(), 1);
+    f.withdraw_approval(&s, &prod, &index.digest, stamp(2)).await.expect("answered");
+    f.prune_stages(at(99)).await.expect("answered");
+    f.prune_answers(at(99)).await.expect("answered");
+    f.remove_stages(&pattern("staged*"), stamp(3)).await.expect("answered");
+    f.remove_repository(&s, stamp(3), at(30), None).await.expect("answered");
 }
 
 async fn quotas(f: &Fixture) {

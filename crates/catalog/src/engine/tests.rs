@@ -503,7 +503,7 @@ async fn a_broken_database_ends_the_catalog() {
     assert_eq!(log, 0, "after the end the file is the catalog");
     let mut bytes = std::fs::read(&path).expect("read");
     // The first pages are the schema and the roots of its tables; what is below them is lost.
-    bytes[128 * 4096..].fill(0xab);
+    bytes[160 * 4096..].fill(0xab);
     std::fs::write(&path, bytes).expect("written");
     let catalog = on_disk(folder.path()).await;
     let mut outcome = Ok(());

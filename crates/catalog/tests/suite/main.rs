@@ -13,6 +13,7 @@ mod model;
 mod outbox;
 mod pages;
 mod policies;
+mod promotion;
 mod quotas;
 mod races;
 mod repositories;

@@ -1,9 +1,9 @@
-//! From facts to decisions (behaviour §5): lease, protected tag, reference from an index that stays, `keep`, then the rules by priority.
+//! From facts to decisions (behaviour §5): lease, protected tag or stage, reference from an index that stays, `keep`, then the rules by priority.
 //!
 //! All rules look at the repository as it is, then they are applied: an image belongs to the first rule whose tags it has, and only that one may act
 //! on it; what another rule has marked counts as if it were not.
 
-use super::facts::Facts;
+use super::facts::{Facts, Image};
 use super::rule::{Act, Count, Policy, Rule, StorageClass};
 use super::{TagPattern, TagStatus};
 use larder_oci::Digest;
@@ -56,7 +56,7 @@ pub enum Stay {
         /// Until then.
         until: i64,
     },
-    /// One of its tags is protected.
+    /// One of its tags is protected, or a stage protects it.
     Protected {
         /// The rule that selects it.
         rule: u16,
@@ -100,8 +100,11 @@ pub fn evaluate(policy: &Policy, protected: &[TagPattern], facts: &Facts, now: i
     let follows = followers(facts);
     let marks = Marks::of(policy, facts, &follows, now);
     let is_protected = |image: u32| {
-        let tags = &facts.images[image as usize].tags;
-        tags.iter().any(|tag| policy.protected.iter().chain(protected).any(|pattern| pattern.matches(tag.as_str())))
+        let Image { tags, staged, .. } = &facts.images[image as usize];
+        *staged
+            || tags
+                .iter()
+                .any(|tag| policy.protected.iter().chain(protected).any(|pattern| pattern.matches(tag.as_str())))
     };
     let mut decisions: Vec<Decision> =
         facts.places().map(|image| marks.wish(policy, facts, &follows, image, now, &is_protected)).collect();

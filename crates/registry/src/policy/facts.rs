@@ -25,6 +25,8 @@ pub struct Image {
     pub size: u64,
     /// Whether another repository has this manifest too.
     pub elsewhere: bool,
+    /// Whether it stands in a stage, or lately did.
+    pub staged: bool,
     /// The image that it refers to, if the repository has that.
     pub subject: Option<u32>,
     children: Range<u32>,
@@ -44,6 +46,7 @@ impl Image {
             leased_until: None,
             size: 0,
             elsewhere: false,
+            staged: false,
             subject: None,
             children: 0..0,
             blobs: 0..0,

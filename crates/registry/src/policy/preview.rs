@@ -62,7 +62,7 @@ pub enum NearReason {
     Claimed(u16),
     /// A push in flight may rely on it, until then.
     Leased(i64),
-    /// A tag of it is protected.
+    /// A tag of it is protected, or a stage protects it.
     Protected,
     /// This index names it and stays.
     Held(u32),

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::tag_pattern::is_tag_byte;
-use super::{Act, Count, Policy, Problem, Problems, Rule, StorageClass, TagMatch, TagPattern, TagStatus};
+use super::{
+    Act, Count, Policy, Problem, Problems, ProtectedStages, Rule, StorageClass, TagMatch, TagPattern, TagStatus,
+};
 
 /// Characters of the longest policy, and rules of the largest.
 const LONGEST: usize = 30_720;
@@ -18,6 +20,7 @@ const ARCHIVED_AT_LEAST: u64 = 90;
 const EXPRESSION: usize = 1 << 20;
 
 const PROTECTED: &str = "protectedTagPatternList";
+const STAGES: &str = "protectedStages";
 const EXPRESSIONS: &str = "tagRegexList";
 
 impl Policy {
@@ -64,13 +67,36 @@ impl Reader {
             self.wrong("", "a policy is a JSON object");
             return Policy::default();
         };
-        self.known_keys(&document, "", &["rules", PROTECTED]);
+        self.known_keys(&document, "", &["rules", PROTECTED, STAGES]);
         let protected = self.patterns(&document, PROTECTED, "");
         if protected.is_some() {
             self.own.insert(PROTECTED);
         }
-        let rules = self.rules(&document, protected.is_some());
-        Policy { rules, protected: protected.unwrap_or_default(), own_keys: self.own.iter().copied().collect() }
+        let protected_stages = self.protected_stages(&document);
+        let rules = self.rules(&document, protected.is_some() || protected_stages.is_some());
+        let (protected, own_keys) = (protected.unwrap_or_default(), self.own.iter().copied().collect());
+        Policy { rules, protected, protected_stages, own_keys }
+    }
+
+    fn protected_stages(&mut self, document: &Map<String, Value>) -> Option<ProtectedStages> {
+        if !document.contains_key(STAGES) {
+            return None;
+        }
+        self.own.insert(STAGES);
+        let stages = self.object(document, STAGES)?;
+        self.known_keys(stages, "protectedStages.", &["names", "days"]);
+        let mut names = Vec::new();
+        for name in self.texts(stages, "names", "protectedStages.")? {
+            match name.parse() {
+                Ok(name) => names.push(name),
+                Err(_) => self.wrong("protectedStages.names", format!("`{name}` is no tag")),
+            }
+        }
+        let days = stages.get("days").and_then(Value::as_u64).filter(|days| (1..=365).contains(days));
+        if days.is_none() {
+            self.wrong("protectedStages.days", "must be a whole number of days, 1 to 365");
+        }
+        Some(ProtectedStages { names, days: days? })
     }
 
     fn rules(&mut self, document: &Map<String, Value>, may_be_absent: bool) -> Vec<Rule> {

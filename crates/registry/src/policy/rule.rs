@@ -1,5 +1,6 @@
 //! A policy that was read and is right.
 
+use larder_oci::Tag;
 use regex::Regex;
 
 use super::TagPattern;
@@ -11,8 +12,19 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// Tags that keep their images whatever the rules say (a key of our own).
     pub protected: Vec<TagPattern>,
+    /// Stages whose images stay for a while after they left (a key of our own).
+    pub protected_stages: Option<ProtectedStages>,
     /// Keys of our own that it uses: Amazon ECR would refuse it.
     pub own_keys: Vec<&'static str>,
+}
+
+/// Stages whose images stay. What stands in a stage stays in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtectedStages {
+    /// The stages.
+    pub names: Vec<Tag>,
+    /// For so many days after they left.
+    pub days: u64,
 }
 
 /// One rule.

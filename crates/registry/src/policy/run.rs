@@ -240,7 +240,8 @@ impl Registry {
         if standing.policies.is_empty() {
             return Err(Error::NoPolicy(repository.clone()));
         }
-        let loaded = self.policy_facts(repository).await?;
+        let mut loaded = self.policy_facts(repository).await?;
+        self.mark_staged(repository, &standing, &mut loaded.facts).await?;
         let at = self.now();
         let work = move || {
             let now = at.as_millisecond();

@@ -169,7 +169,9 @@ impl Shown<'_> {
                 ("claimed", format!("it has the tags of rule {}, which comes first", priority(by)))
             }
             NearReason::Leased(until) => ("leased", format!("a push in flight may rely on it until {}", time(until))),
-            NearReason::Protected => ("protected", "a tag of it is protected".to_owned()),
+            NearReason::Protected => {
+                ("protected", "a tag of it is protected, or it is in a stage, or lately was".to_owned())
+            }
             NearReason::Held(parent) => {
                 ("held", format!("index {} names it and stays", self.facts.images[parent as usize].digest))
             }

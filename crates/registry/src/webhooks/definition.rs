@@ -184,7 +184,9 @@ impl Webhook {
             (Some(pattern), Some(tag)) => pattern.matches(tag),
             (Some(_), None) => false,
         };
-        self.kinds.contains(&notice.kind)
+        let moves_a_stage = notice.event == "tag.moved" && notice.details["stage"].is_string();
+        let hears = |kind: EventKind| self.kinds.contains(&kind);
+        (hears(notice.kind) || (moves_a_stage && hears(EventKind::Promote)))
             && self.format.can_say(notice.kind)
             && self.patterns.iter().any(matches)
             && tag_fits()

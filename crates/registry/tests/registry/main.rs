@@ -12,6 +12,7 @@ mod memory;
 mod messages;
 mod model;
 mod policy;
+mod promotion;
 mod pushes;
 mod readiness;
 mod recognition;

@@ -3,6 +3,7 @@
 use larder_catalog::model::{Counted, OverQuota};
 use larder_oci::{Digest, ErrorCode, RepositoryName};
 use larder_registry::Error;
+use larder_registry::promotion::Refusal;
 
 use crate::driver::{name, nowhere, sha256};
 
@@ -64,6 +65,7 @@ fn place(error: &Error) -> usize {
         Error::UploadTooLarge { .. } => 41,
         Error::OverQuota(_) => 42,
         Error::TagKept(_) => 43,
+        Error::Promotion(_) => 43,
     }
 }
 
@@ -120,6 +122,7 @@ fn all() -> Vec<Error> {
         Error::UploadTooLarge { limit: 1 },
         Error::OverQuota(Box::new(over)),
         Error::TagKept("latest".parse().expect("a tag")),
+        Refusal::Gated { repository: name("team/model"), stage: "prod".parse().expect("a tag") }.into(),
         Error::StrangeStore(tell_tale()),
         Error::TooMuchWrong { bad: 101, looked_at: 1_000 },
         Error::Store(larder_blobs::Error::Absent(tell_tale())),

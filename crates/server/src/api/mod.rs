@@ -12,6 +12,7 @@ mod input;
 mod oidc;
 mod page;
 mod policies;
+mod promotion;
 mod quotas;
 mod repositories;
 mod robots;
@@ -153,6 +154,13 @@ async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> 
         | Route::Policies
         | Route::PatternPolicy(_)
         | Route::PoliciesResume => about_policies(call, body, route).await,
+        Route::Stages(_)
+        | Route::StageSets
+        | Route::PatternStages(_)
+        | Route::Promotions(_)
+        | Route::Approvals(_)
+        | Route::StageRollback(..)
+        | Route::StagePulls(..) => about_promotion(call, body, route).await,
         Route::Users
         | Route::User(_)
         | Route::Password(_)
@@ -212,6 +220,23 @@ async fn about_policies(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::PatternPolicy(pattern), Method::PUT) => policies::set_pattern(call, body, pattern).await,
         (Route::PatternPolicy(pattern), Method::DELETE) => policies::remove_pattern(call, pattern).await,
         (Route::PoliciesResume, Method::POST) => policies::resume(call).await,
+        (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
+    }
+}
+
+async fn about_promotion(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
+    let method = call.head.method.clone();
+    match (route, method) {
+        (Route::Stages(name), Method::GET | Method::HEAD) => promotion::show(call, name).await,
+        (Route::Stages(name), Method::PUT) => promotion::set(call, body, name).await,
+        (Route::Stages(name), Method::DELETE) => promotion::remove(call, name).await,
+        (Route::StageSets, Method::GET | Method::HEAD) => promotion::list(call).await,
+        (Route::PatternStages(pattern), Method::PUT) => promotion::set_pattern(call, body, pattern).await,
+        (Route::PatternStages(pattern), Method::DELETE) => promotion::remove_pattern(call, pattern).await,
+        (Route::Promotions(name), Method::POST) => promotion::promote(call, body, name).await,
+        (Route::Approvals(name), Method::POST) => promotion::approve(call, body, name).await,
+        (Route::StageRollback(name, stage), Method::POST) => promotion::rollback(call, body, name, stage).await,
+        (Route::StagePulls(name, stage), Method::GET | Method::HEAD) => promotion::pulls(call, name, stage).await,
         (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
     }
 }

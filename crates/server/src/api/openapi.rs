@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, search, sessions, sign_ups,
-    tags, trash, trusts, upkeep, users, webhooks, whoami,
+    audit, credentials, grants, groups, imports, oidc, policies, promotion, quotas, repositories, robots, search, sessions,
+    sign_ups, tags, trash, trusts, upkeep, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
 use crate::html::{self, escaped};
@@ -121,6 +121,16 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         trusts::replace,
         trusts::set,
         trusts::remove,
+        promotion::show,
+        promotion::set,
+        promotion::remove,
+        promotion::list,
+        promotion::set_pattern,
+        promotion::remove_pattern,
+        promotion::promote,
+        promotion::approve,
+        promotion::rollback,
+        promotion::pulls,
         webhooks::list,
         webhooks::create,
         webhooks::show,

@@ -4,6 +4,7 @@ use http::StatusCode;
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use larder_oci::ErrorCode;
 use larder_registry::Error;
+use larder_registry::promotion::Refusal;
 use larder_registry::webhooks::WebhookError;
 use serde_json::{Value, json};
 
@@ -106,6 +107,7 @@ impl From<Error> for Problem {
             | Error::InUse { .. }
             | Error::PolicyPaused(_)
             | Error::TooManyPolicies(_) => StatusCode::CONFLICT,
+            Error::Promotion(refusal) => promotion(refusal).0,
             _ => StatusCode::from_u16(code.status()).expect("a test pins the table of codes"),
         };
         let header = match &error {
@@ -122,6 +124,7 @@ impl From<Error> for Problem {
             Error::PolicyInvalid(_) => "POLICY_INVALID",
             Error::PolicyUnknown(_) | Error::NoPolicy(_) => "POLICY_UNKNOWN",
             Error::PolicyPaused(_) | Error::TooManyPolicies(_) => "REFUSED_BY_POLICY",
+            Error::Promotion(refusal) => promotion(refusal).1,
             _ => code.as_str(),
         };
         let cause = (status == StatusCode::INTERNAL_SERVER_ERROR).then(|| crate::v2::refusal::chain(&error));
@@ -194,6 +197,22 @@ impl From<WebhookError> for Problem {
             WebhookError::TooMany(_) => Self::new(StatusCode::CONFLICT, "TOO_MANY", detail),
             WebhookError::Invalid(_) => Self::bad_request(detail),
             WebhookError::Registry(error) => error.into(),
+        }
+    }
+}
+
+/// Status and code of what promotion refuses.
+fn promotion(refusal: &Refusal) -> (StatusCode, &'static str) {
+    match refusal {
+        Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, "STAGES_INVALID"),
+        Refusal::NotSet(_) | Refusal::NoStage { .. } => (StatusCode::NOT_FOUND, "STAGE_UNKNOWN"),
+        Refusal::Gated { .. } | Refusal::InStage { .. } => (StatusCode::FORBIDDEN, "REFUSED_BY_POLICY"),
+        Refusal::NotInGroup { .. } | Refusal::Nobody => (StatusCode::FORBIDDEN, ErrorCode::Denied.as_str()),
+        Refusal::Unmet { .. } => (StatusCode::CONFLICT, "GATES_UNMET"),
+        Refusal::Elsewhere { .. } | Refusal::Changed => (StatusCode::CONFLICT, "STAGE_MOVED"),
+        Refusal::KeyUsed => (StatusCode::UNPROCESSABLE_ENTITY, "KEY_USED"),
+        Refusal::TooMany(_) | Refusal::NothingToApprove(_) | Refusal::IsRepository(_) => {
+            (StatusCode::CONFLICT, "REFUSED_BY_POLICY")
         }
     }
 }

@@ -138,6 +138,20 @@ pub(super) enum Route {
     PatternPolicy(RepositoryPattern),
     /// `/api/v1/policies/-/resume`
     PoliciesResume,
+    /// `/api/v1/repositories/<name>/-/stages`
+    Stages(RepositoryName),
+    /// `/api/v1/stages`
+    StageSets,
+    /// `/api/v1/stages/<pattern>`
+    PatternStages(RepositoryPattern),
+    /// `/api/v1/repositories/<name>/-/promotions`
+    Promotions(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/approvals`
+    Approvals(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/stages/<stage>/rollback`
+    StageRollback(RepositoryName, Tag),
+    /// `/api/v1/repositories/<name>/-/stages/<stage>/pulls`
+    StagePulls(RepositoryName, Tag),
 }
 
 impl Route {
@@ -220,6 +234,17 @@ impl Route {
             ["v1", "policies"] => Ok(Self::Policies),
             ["v1", "policies", "-", "resume"] => Ok(Self::PoliciesResume),
             ["v1", "policies", pattern @ ..] => Ok(Self::PatternPolicy(parse_pattern(pattern)?)),
+            ["v1", "repositories", name @ .., "-", "stages"] => Ok(Self::Stages(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "stages", stage, "rollback"] => {
+                Ok(Self::StageRollback(repository(name)?, parse_tag(stage)?))
+            }
+            ["v1", "repositories", name @ .., "-", "stages", stage, "pulls"] => {
+                Ok(Self::StagePulls(repository(name)?, parse_tag(stage)?))
+            }
+            ["v1", "repositories", name @ .., "-", "promotions"] => Ok(Self::Promotions(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "approvals"] => Ok(Self::Approvals(repository(name)?)),
+            ["v1", "stages"] => Ok(Self::StageSets),
+            ["v1", "stages", pattern @ ..] => Ok(Self::PatternStages(parse_pattern(pattern)?)),
             ["v1", "repositories", name @ ..] if !name.contains(&"-") => Ok(Self::Repository(repository(name)?)),
             _ => Err(Problem::nothing_here()),
         }
@@ -245,6 +270,8 @@ impl Route {
             | Self::Trash(_)
             | Self::PolicyRuns(_)
             | Self::Policies
+            | Self::StageSets
+            | Self::StagePulls(..)
             | Self::History(..) => "GET, HEAD",
             Self::Sweep
             | Self::Verify
@@ -260,6 +287,9 @@ impl Route {
             | Self::Purge
             | Self::PolicyApply(_)
             | Self::PoliciesResume
+            | Self::Promotions(_)
+            | Self::Approvals(_)
+            | Self::StageRollback(..)
             | Self::WebhookTest(_)
             | Self::Redelivery(..)
             | Self::Device
@@ -283,8 +313,8 @@ impl Route {
             Self::Quotas => "GET, HEAD, PUT",
             Self::Grant(_) | Self::Quota(_) => "GET, HEAD, DELETE",
             Self::PolicyPreview(_) => "GET, HEAD, POST",
-            Self::PatternPolicy(_) => "PUT, DELETE",
-            Self::Policy(_) | Self::Tag(..) => "GET, HEAD, PUT, DELETE",
+            Self::PatternPolicy(_) | Self::PatternStages(_) => "PUT, DELETE",
+            Self::Policy(_) | Self::Stages(_) | Self::Tag(..) => "GET, HEAD, PUT, DELETE",
             Self::Trust(_) => "GET, HEAD, PUT, PATCH, DELETE",
         }
     }
@@ -309,14 +339,21 @@ impl Route {
             Self::UndeleteTag(name, _) | Self::UndeleteManifest(name, _) | Self::Trash(name) => {
                 Need::Repository(name.clone(), Action::Delete)
             }
-            Self::Policy(name) if action != Action::Pull => Need::Repository(name.clone(), Action::Admin),
+            Self::Policy(name) | Self::Stages(name) if action != Action::Pull => {
+                Need::Repository(name.clone(), Action::Admin)
+            }
             Self::PolicyPreview(name) | Self::PolicyApply(name) => Need::Repository(name.clone(), Action::Admin),
-            Self::Policy(name) | Self::PolicyRuns(name) => Need::Repository(name.clone(), Action::Pull),
+            Self::Policy(name) | Self::PolicyRuns(name) | Self::Stages(name) | Self::Approvals(name) => {
+                Need::Repository(name.clone(), Action::Pull)
+            }
             Self::Repository(name)
             | Self::Tags(name)
             | Self::Tag(name, _)
             | Self::History(name, _)
+            | Self::Promotions(name)
+            | Self::StageRollback(name, _)
             | Self::Rollback(name, _) => Need::Repository(name.clone(), action),
+            Self::StagePulls(name, _) => Need::Repository(name.clone(), Action::Push),
             Self::Repositories | Self::Search => Need::Catalog,
             _ => Need::Nothing,
         }

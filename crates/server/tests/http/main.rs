@@ -8,6 +8,7 @@ mod health;
 mod open_state;
 mod pages;
 mod policies;
+mod promotion;
 mod requests;
 mod search;
 mod sockets;

@@ -10,13 +10,14 @@ use crate::webhooks::{EventKind, Notice};
 pub(super) const CONTENT_TYPE: &str = "application/vnd.docker.distribution.events.v1+json";
 
 pub(super) fn envelope(notice: &Notice, message: &str, source: &Source) -> Value {
-    let events: Vec<Value> =
-        action(notice.kind).map(|action| event(notice, action, message, source)).into_iter().collect();
+    let events: Vec<Value> = action(notice).map(|action| event(notice, action, message, source)).into_iter().collect();
     json!({ "events": events })
 }
 
-fn action(kind: EventKind) -> Option<&'static str> {
-    match kind {
+fn action(notice: &Notice) -> Option<&'static str> {
+    match notice.kind {
+        // The tag's own event tells it.
+        EventKind::Promote if notice.event != "tag.moved" => None,
         EventKind::Push | EventKind::Tag | EventKind::Promote => Some("push"),
         EventKind::Pull => Some("pull"),
         EventKind::Delete => Some("delete"),

@@ -24,6 +24,11 @@ fn sentence(notice: &Notice) -> String {
         },
         EventKind::Push => format!("{subject} was pushed by {by}."),
         EventKind::Pull => format!("{subject} was pulled by {by}."),
+        EventKind::Promote if notice.event != "tag.moved" => {
+            let stage = notice.details["stage"].as_str().unwrap_or("a stage");
+            let said = if notice.event == "promotion.approved" { "approved" } else { "no longer approved" };
+            format!("{subject} is {said} for {stage}, by {by}.")
+        }
         EventKind::Tag | EventKind::Promote => {
             let to = notice.digest.as_deref().map(short).unwrap_or_default();
             let how = match notice.how.as_deref() {

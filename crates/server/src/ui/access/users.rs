@@ -70,6 +70,7 @@ fn row(visit: &Visit<'_>, account: Account) -> Row {
             UserSource::Local => None,
             UserSource::Oidc => Some("identity provider"),
             UserSource::Ldap => Some("directory"),
+            UserSource::SignUp => Some("signed up"),
         },
         seen: account.last_seen.map(|at| Moment { at, now: visit.now }),
     }
