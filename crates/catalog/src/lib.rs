@@ -10,6 +10,7 @@ mod access;
 mod blobs;
 mod browse;
 mod catalog;
+mod door;
 mod engine;
 mod error;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod policies;
 mod push;
 mod quotas;
 mod repositories;
+mod rules;
 mod sweep;
 mod tag_list;
 mod tags;
@@ -40,6 +42,8 @@ mod visibility;
 mod webhooks;
 
 pub use catalog::Catalog;
+pub use door::Doorway;
 pub use engine::{LATENCY_CLASSES, Latency, Statistics};
 pub use error::{Error, Result};
 pub use policies::WILDCARD_POLICIES;
+pub use rules::WILDCARD_RULES;

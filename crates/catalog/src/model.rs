@@ -4,8 +4,10 @@ pub mod access;
 mod history;
 pub mod policy;
 mod quota;
+pub mod rules;
 pub mod webhooks;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -233,6 +235,8 @@ pub struct PutManifest {
     pub stamp: Stamp,
     /// Follow-up work, queued in the same transaction.
     pub jobs: Vec<NewJob>,
+    /// Who decides about it, where there are rules.
+    pub door: Option<Arc<dyn rules::Door>>,
 }
 
 /// What became of a manifest push.
@@ -247,6 +251,15 @@ pub enum PutManifestOutcome {
         /// Tags that point elsewhere than before, with where they pointed.
         moved: Vec<(Tag, Option<Digest>)>,
     },
+    /// It is stored as above, and rules had something to say or to move.
+    Judged {
+        /// Required targets that are absent.
+        missing: Vec<Digest>,
+        /// What they said and moved.
+        judgement: rules::Judgement,
+    },
+    /// Rules refuse it.
+    Refused(Vec<rules::Told>),
     /// A member blob or manifest of this repository has another size than the manifest states.
     SizeMismatch {
         /// Which.

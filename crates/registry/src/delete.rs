@@ -1,9 +1,11 @@
 //! Removing what clients ask to remove. Readers miss it at once; it lies in the trash for a while, and then bytes go with the sweep.
 
 use larder_catalog::model::DeleteOutcome;
+use larder_catalog::model::rules::{Judgement, Passed};
 use larder_oci::{Digest, Reference, RepositoryName, Tag};
 
 use crate::pull::unknown;
+use crate::rules::{Act, unchanged};
 use crate::{Action, Actor, Error, Registry, Result};
 
 impl Registry {
@@ -17,13 +19,26 @@ impl Registry {
         self.permit_write(actor, Action::Delete, repository).await?;
         let stamp = self.stamp(actor);
         let absent = || Error::ManifestUnknown { repository: repository.clone(), reference: reference.to_string() };
-        let (digest, outcome) = match reference {
-            Reference::Tag(tag) => (None, self.inner.catalog.delete_tag(repository, tag, stamp).await?),
-            Reference::Digest(digest) => {
-                let (lease, trash) = (self.lease_end(), self.trash_end());
-                (Some(digest), self.inner.catalog.delete_manifest(repository, digest, lease, trash, stamp).await?)
+        let (act, tags) = match reference {
+            Reference::Tag(tag) => (Act::DeleteTag, vec![tag.clone()]),
+            Reference::Digest(_) => (Act::DeleteManifest, Vec::new()),
+        };
+        let door = self.door(actor, repository, act, &tags, unchanged).await?;
+        let (catalog, lease, trash) = (&self.inner.catalog, self.lease_end(), self.trash_end());
+        let (digest, passed) = match (reference, door) {
+            (Reference::Tag(tag), None) => (None, untold(catalog.delete_tag(repository, tag, stamp).await?)),
+            (Reference::Tag(tag), Some(door)) => {
+                (None, catalog.through(door).delete_tag(repository, tag, stamp).await?)
+            }
+            (Reference::Digest(digest), None) => {
+                let outcome = catalog.delete_manifest(repository, digest, lease, trash, stamp).await?;
+                (Some(digest), untold(outcome))
+            }
+            (Reference::Digest(digest), Some(door)) => {
+                (Some(digest), catalog.through(door).delete_manifest(repository, digest, lease, trash, stamp).await?)
             }
         };
+        let (outcome, _) = self.passed(actor, repository, passed)?;
         match (outcome, digest) {
             (DeleteOutcome::Deleted, _) => Ok(()),
             (DeleteOutcome::InUse { parent }, Some(digest)) => Err(Error::InUse { digest: *digest, parent }),
@@ -48,11 +63,33 @@ impl Registry {
         repository: &RepositoryName,
         tag: &Tag,
         to: &Reference,
-    ) -> Result<Digest> {
+    ) -> Result<TagMoved> {
         self.permit_move(actor, repository).await?;
         let absent = || Error::ManifestUnknown { repository: repository.clone(), reference: to.to_string() };
         let target = self.inner.catalog.manifest(repository, to, false).await?.ok_or_else(absent)?;
-        let moved = self.inner.catalog.put_tag(repository, tag, &target.digest, "retag", self.stamp(actor)).await?;
-        if moved { Ok(target.digest) } else { Err(absent()) }
+        let tags = [tag.clone()];
+        let content = async |rules: &_| self.stored_content(actor, repository, &target.digest, rules).await;
+        let door = self.door(actor, repository, Act::Retag, &tags, content).await?;
+        let (catalog, stamp) = (&self.inner.catalog, self.stamp(actor));
+        let passed = match door {
+            None => untold(catalog.put_tag(repository, tag, &target.digest, "retag", stamp).await?),
+            Some(door) => catalog.through(door).put_tag(repository, tag, &target.digest, "retag", stamp).await?,
+        };
+        let (moved, warnings) = self.passed(actor, repository, passed)?;
+        if moved { Ok(TagMoved { digest: target.digest, warnings }) } else { Err(absent()) }
     }
+}
+
+/// Where a tag points now, and what rules said about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagMoved {
+    /// The manifest.
+    pub digest: Digest,
+    /// What who moved it should be told.
+    pub warnings: Vec<String>,
+}
+
+/// Nobody had anything to say.
+pub(crate) fn untold<T>(outcome: T) -> Passed<T> {
+    Passed::Done(outcome, Judgement::default())
 }

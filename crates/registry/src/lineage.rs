@@ -80,9 +80,24 @@ impl Registry {
     }
 
     async fn labels_in(&self, actor: &Actor, repository: &RepositoryName, config: &Descriptor) -> Result<Labels> {
+        let Some(bytes) = self.configuration(actor, repository, config).await? else { return Ok(Labels::new()) };
+        let read: Option<Configuration> = serde_json::from_slice(&bytes).ok();
+        Ok(read.and_then(|read| read.config?.labels).unwrap_or_default())
+    }
+
+    /// The bytes of an image's configuration, if it is here, of a kind that is known, and not too large.
+    pub(crate) async fn configuration(
+        &self,
+        actor: &Actor,
+        repository: &RepositoryName,
+        config: &Descriptor,
+    ) -> Result<Option<Vec<u8>>> {
+        if !is_readable(config) {
+            return Ok(None);
+        }
         let member = self.inner.catalog.member_blob(repository, &config.digest, actor.identity()).await?;
         let Some(member) = member.filter(|member| member.blob.size == config.size && member.verified) else {
-            return Ok(Labels::new());
+            return Ok(None);
         };
         let object = self.inner.store.open(&BlobKey::from_stored(member.blob.key), config.size).await?;
         let mut bytes = Vec::new();
@@ -90,8 +105,7 @@ impl Registry {
         while let Some(piece) = pieces.try_next().await.map_err(unreadable)? {
             bytes.extend_from_slice(&piece);
         }
-        let read: Option<Configuration> = serde_json::from_slice(&bytes).ok();
-        Ok(read.and_then(|read| read.config?.labels).unwrap_or_default())
+        Ok(Some(bytes))
     }
 }
 

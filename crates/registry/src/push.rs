@@ -9,6 +9,7 @@ use larder_oci::{Algorithm, Digest, Edge, EdgeKind, ParsedManifest, Reference, R
 use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::clock::before;
+use crate::rules::Act;
 use crate::{Action, Actor, Error, Registry, Result};
 
 /// Absent targets named in one warning; the rest are counted.
@@ -57,6 +58,9 @@ impl Registry {
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let tags = tags_of(&push);
         let labels = self.labels_of(actor, repository, &manifest).await;
+        let size = push.bytes.len() as u64;
+        let content = async |rules: &_| self.content_of(actor, repository, &manifest, size, rules).await;
+        let door = self.door(actor, repository, Act::Push, &tags, content).await?;
         let outcome = self.inner.catalog.put_manifest(PutManifest {
             repository: repository.clone(),
             digest,
@@ -74,12 +78,19 @@ impl Registry {
             taken_since: before(self.now(), self.inner.settings.taken_memory),
             stamp: self.stamp(actor),
             jobs: Vec::new(),
+            door,
         });
         match outcome.await? {
             PutManifestOutcome::Stored { missing, .. } => {
                 let warnings = self.warn_about(&missing);
                 Ok(ManifestPushed { digest, subject, tags, warnings })
             }
+            PutManifestOutcome::Judged { missing, judgement } => {
+                let mut warnings = self.warned(&judgement);
+                warnings.extend(self.warn_about(&missing));
+                Ok(ManifestPushed { digest, subject, tags, warnings })
+            }
+            PutManifestOutcome::Refused(told) => Err(self.refused(actor, repository, told)),
             PutManifestOutcome::SizeMismatch { child, stated, actual } => {
                 Err(Error::SizeInvalid { digest: child, stated, actual })
             }

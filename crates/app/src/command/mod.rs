@@ -22,6 +22,7 @@ mod reference_arg;
 mod registry_args;
 pub mod repo;
 pub mod robot;
+pub mod rules;
 pub mod tag;
 pub mod token;
 mod transfer_progress;
@@ -82,6 +83,9 @@ pub enum Command {
     /// Say which images a repository lets go of, and see it first
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Say what may be pushed, moved, removed and pulled
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Look after users
     #[command(subcommand)]
     User(user::UserCommand),
@@ -151,6 +155,7 @@ impl Command {
             Self::Repo(command) => Some(command.data()),
             Self::Tag(command) => Some(command.data()),
             Self::Policy(command) => Some(command.data()),
+            Self::Rules(command) => Some(command.data()),
             Self::User(command) => Some(command.data()),
             Self::Group(command) => Some(command.data()),
             Self::Robot(command) => Some(command.data()),
@@ -183,6 +188,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Repo(command) => repo::run(command, context).await,
         Command::Tag(command) => tag::run(command, context).await,
         Command::Policy(command) => policy::run(command, context).await,
+        Command::Rules(command) => rules::run(command, context).await,
         Command::Login(args) => login::login(args, context).await,
         Command::Logout(args) => login::logout(args, context).await,
         Command::Whoami(args) => login::whoami(args, context).await,

@@ -27,6 +27,7 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 7, name: "webhooks", text: include_str!("../../migrations/sqlite/0007_webhooks.sql") },
     Migration { version: 8, name: "limits", text: include_str!("../../migrations/sqlite/0008_limits.sql") },
     Migration { version: 9, name: "newest_tags", text: include_str!("../../migrations/sqlite/0009_newest_tags.sql") },
+    Migration { version: 10, name: "rules", text: include_str!("../../migrations/sqlite/0010_rules.sql") },
 ];
 
 /// PostgreSQL's steps.
@@ -40,6 +41,7 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 7, name: "webhooks", text: include_str!("../../migrations/postgres/0007_webhooks.sql") },
     Migration { version: 8, name: "limits", text: include_str!("../../migrations/postgres/0008_limits.sql") },
     Migration { version: 9, name: "newest_tags", text: include_str!("../../migrations/postgres/0009_newest_tags.sql") },
+    Migration { version: 10, name: "rules", text: include_str!("../../migrations/postgres/0010_rules.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -16,6 +16,7 @@ mod pushes;
 mod readiness;
 mod recognition;
 mod register;
+mod rules;
 mod scrubbing;
 mod soak;
 mod space;

@@ -16,6 +16,7 @@ mod quotas;
 mod repositories;
 mod robots;
 mod route;
+mod rules;
 mod sessions;
 mod tags;
 mod trash;
@@ -151,6 +152,9 @@ async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> 
         | Route::Policies
         | Route::PatternPolicy(_)
         | Route::PoliciesResume => about_policies(call, body, route).await,
+        Route::Rules(_) | Route::RulesTest(_) | Route::AllRules | Route::PatternRules(_) => {
+            about_rules(call, body, route).await
+        }
         Route::Users
         | Route::User(_)
         | Route::Password(_)
@@ -208,6 +212,20 @@ async fn about_policies(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::PatternPolicy(pattern), Method::PUT) => policies::set_pattern(call, body, pattern).await,
         (Route::PatternPolicy(pattern), Method::DELETE) => policies::remove_pattern(call, pattern).await,
         (Route::PoliciesResume, Method::POST) => policies::resume(call).await,
+        (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
+    }
+}
+
+async fn about_rules(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
+    let method = call.head.method.clone();
+    match (route, method) {
+        (Route::Rules(name), Method::GET | Method::HEAD) => rules::show(call, name).await,
+        (Route::Rules(name), Method::PUT) => rules::set(call, body, name).await,
+        (Route::Rules(name), Method::DELETE) => rules::remove(call, name).await,
+        (Route::RulesTest(name), Method::POST) => rules::test(call, body, name).await,
+        (Route::AllRules, Method::GET | Method::HEAD) => rules::list(call).await,
+        (Route::PatternRules(pattern), Method::PUT) => rules::set_pattern(call, body, pattern).await,
+        (Route::PatternRules(pattern), Method::DELETE) => rules::remove_pattern(call, pattern).await,
         (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
     }
 }

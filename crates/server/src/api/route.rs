@@ -132,6 +132,14 @@ pub(super) enum Route {
     PatternPolicy(RepositoryPattern),
     /// `/api/v1/policies/-/resume`
     PoliciesResume,
+    /// `/api/v1/repositories/<name>/-/rules`
+    Rules(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/rules/test`
+    RulesTest(RepositoryName),
+    /// `/api/v1/rules`
+    AllRules,
+    /// `/api/v1/rules/<pattern>`
+    PatternRules(RepositoryPattern),
 }
 
 impl Route {
@@ -211,6 +219,10 @@ impl Route {
             ["v1", "policies"] => Ok(Self::Policies),
             ["v1", "policies", "-", "resume"] => Ok(Self::PoliciesResume),
             ["v1", "policies", pattern @ ..] => Ok(Self::PatternPolicy(parse_pattern(pattern)?)),
+            ["v1", "repositories", name @ .., "-", "rules"] => Ok(Self::Rules(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "rules", "test"] => Ok(Self::RulesTest(repository(name)?)),
+            ["v1", "rules"] => Ok(Self::AllRules),
+            ["v1", "rules", pattern @ ..] => Ok(Self::PatternRules(parse_pattern(pattern)?)),
             ["v1", "repositories", name @ ..] if !name.contains(&"-") => Ok(Self::Repository(repository(name)?)),
             _ => Err(Problem::nothing_here()),
         }
@@ -235,6 +247,7 @@ impl Route {
             | Self::Trash(_)
             | Self::PolicyRuns(_)
             | Self::Policies
+            | Self::AllRules
             | Self::History(..) => "GET, HEAD",
             Self::Sweep
             | Self::Verify
@@ -247,6 +260,7 @@ impl Route {
             | Self::UndeleteRepository(_)
             | Self::Purge
             | Self::PolicyApply(_)
+            | Self::RulesTest(_)
             | Self::PoliciesResume
             | Self::WebhookTest(_)
             | Self::Redelivery(..)
@@ -271,8 +285,8 @@ impl Route {
             Self::Quotas => "GET, HEAD, PUT",
             Self::Grant(_) | Self::Quota(_) => "GET, HEAD, DELETE",
             Self::PolicyPreview(_) => "GET, HEAD, POST",
-            Self::PatternPolicy(_) => "PUT, DELETE",
-            Self::Policy(_) | Self::Tag(..) => "GET, HEAD, PUT, DELETE",
+            Self::PatternPolicy(_) | Self::PatternRules(_) => "PUT, DELETE",
+            Self::Policy(_) | Self::Rules(_) | Self::Tag(..) => "GET, HEAD, PUT, DELETE",
             Self::Trust(_) => "GET, HEAD, PUT, PATCH, DELETE",
         }
     }
@@ -296,9 +310,9 @@ impl Route {
             Self::UndeleteTag(name, _) | Self::UndeleteManifest(name, _) | Self::Trash(name) => {
                 Need::Repository(name.clone(), Action::Delete)
             }
-            Self::Policy(name) if action != Action::Pull => Need::Repository(name.clone(), Action::Admin),
+            Self::Policy(name) | Self::Rules(name) if action != Action::Pull => Need::Repository(name.clone(), Action::Admin),
             Self::PolicyPreview(name) | Self::PolicyApply(name) => Need::Repository(name.clone(), Action::Admin),
-            Self::Policy(name) | Self::PolicyRuns(name) => Need::Repository(name.clone(), Action::Pull),
+            Self::Policy(name) | Self::PolicyRuns(name) | Self::Rules(name) | Self::RulesTest(name) => Need::Repository(name.clone(), Action::Pull),
             Self::Repository(name)
             | Self::Tags(name)
             | Self::Tag(name, _)

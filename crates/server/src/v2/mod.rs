@@ -116,7 +116,8 @@ async fn admitted(app: &App, asked: Asked, route: Route) -> Result<Response> {
     match dispatch(call, toll.on(asked.body), route).await {
         Err(refusal) if refusal.is_denied() && continues => Err(Refusal::new(ErrorCode::BlobUploadUnknown)),
         Err(refusal) if refusal.is_denied() => Err(app.denied(&visitor, &need, &request_id).await),
-        outcome => outcome.map(|response| response.map(|body| toll.on(body))),
+        Err(refusal) => Err(refusal.at(&visitor.site)),
+        Ok(response) => Ok(response.map(|body| toll.on(body))),
     }
 }
 
