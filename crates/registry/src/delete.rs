@@ -68,7 +68,7 @@ impl Registry {
         let absent = || Error::ManifestUnknown { repository: repository.clone(), reference: to.to_string() };
         let target = self.inner.catalog.manifest(repository, to, false).await?.ok_or_else(absent)?;
         let tags = [tag.clone()];
-        let content = async |rules: &_| self.stored_content(actor, repository, &target.digest, rules).await;
+        let content = async |rules: &_| self.stored_content(actor, repository, &target.digest, &tags, rules).await;
         let door = self.door(actor, repository, Act::Retag, &tags, content).await?;
         let (catalog, stamp) = (&self.inner.catalog, self.stamp(actor));
         let passed = match door {

@@ -58,8 +58,8 @@ impl Registry {
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let tags = tags_of(&push);
         let labels = self.labels_of(actor, repository, &manifest).await;
-        let size = push.bytes.len() as u64;
-        let content = async |rules: &_| self.content_of(actor, repository, &manifest, size, rules).await;
+        let pushed = (&manifest, &digest, push.bytes.len() as u64);
+        let content = async |rules: &_| self.content_of(actor, repository, pushed, &tags, rules).await;
         let door = self.door(actor, repository, Act::Push, &tags, content).await?;
         let outcome = self.inner.catalog.put_manifest(PutManifest {
             repository: repository.clone(),

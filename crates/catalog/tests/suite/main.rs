@@ -16,6 +16,7 @@ mod policies;
 mod quotas;
 mod races;
 mod repositories;
+mod rules;
 mod sweep;
 mod tag_list;
 mod tags;

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use larder_oci::{Descriptor, Digest, ManifestKind, ParsedManifest, Reference, RepositoryName};
+use larder_oci::{Descriptor, Digest, ManifestKind, ParsedManifest, Reference, RepositoryName, Tag};
 use serde::Deserialize;
 
-use super::{Content, Effective};
+use super::judge::is_companion;
+use super::signature::{Key, may_sign, signs};
+use super::{Content, Effective, Level};
 use crate::{Actor, Registry, Result};
 
 /// Entries of an index that are looked into; more are not known by their labels and platforms.
 const ENTRIES: usize = 64;
+/// Referrers among which signatures are looked for, and bytes of the largest.
+const REFERRERS: usize = 100;
+const SIGNATURE: u64 = 1 << 20;
 /// What BuildKit says of an entry that is no image but says something about one.
 const NO_PLATFORM: &str = "unknown/unknown";
 
@@ -29,19 +34,23 @@ struct Settings {
 }
 
 impl Registry {
-    /// What a manifest of `size` bytes is made of. What refers to another manifest is no image: rules of content are not about it.
+    /// What a manifest is made of. What refers to another manifest and gets no tag of people is no image: rules of content are not about it.
     pub(crate) async fn content_of(
         &self,
         actor: &Actor,
         repository: &RepositoryName,
-        manifest: &ParsedManifest,
-        size: u64,
+        (manifest, digest, size): (&ParsedManifest, &Digest, u64),
+        tags: &[Tag],
         rules: &Effective,
     ) -> Result<Option<Content>> {
-        if manifest.subject.is_some() || !rules.rules.need_content() {
+        let is_referrer = manifest.subject.is_some() && tags.iter().all(is_companion);
+        if is_referrer || !rules.rules.need_content() {
             return Ok(None);
         }
         let mut content = self.own_content(actor, repository, manifest, size).await?;
+        if let Some(rule) = rules.rules.signature.as_ref().filter(|rule| rule.level != Level::Off) {
+            content.signed = self.is_signed(actor, repository, digest, &rule.keys).await?;
+        }
         if manifest.kind == ManifestKind::Index {
             let mut labels: Option<BTreeMap<String, String>> = None;
             for entry in manifest.manifests.iter().take(ENTRIES) {
@@ -69,6 +78,7 @@ impl Registry {
         actor: &Actor,
         repository: &RepositoryName,
         digest: &Digest,
+        tags: &[Tag],
         rules: &Effective,
     ) -> Result<Option<Content>> {
         let row = self.inner.catalog.manifest(repository, &Reference::Digest(*digest), true).await?;
@@ -76,7 +86,35 @@ impl Registry {
             return Ok(None);
         };
         let manifest = ParsedManifest::parse(&bytes, Some(&row.media_type))?;
-        self.content_of(actor, repository, &manifest, row.size, rules).await
+        self.content_of(actor, repository, (&manifest, digest, row.size), tags, rules).await
+    }
+
+    /// Whether a signature by one of the keys is here: under cosign's tag, or among the referrers.
+    async fn is_signed(
+        &self,
+        actor: &Actor,
+        repository: &RepositoryName,
+        digest: &Digest,
+        keys: &[Key],
+    ) -> Result<bool> {
+        let referrers = self.inner.catalog.referrers(repository, digest, None, None, REFERRERS).await?;
+        let mut references: Vec<Reference> =
+            referrers.items.into_iter().map(|found| Reference::Digest(found.digest)).collect();
+        references.extend(format!("{}-{}.sig", digest.algorithm(), digest.hex()).parse().map(Reference::Tag));
+        for reference in references {
+            let row = self.inner.catalog.manifest(repository, &reference, true).await?;
+            let Some((row, bytes)) = row.and_then(|mut row| row.bytes.take().map(|bytes| (row, bytes))) else {
+                continue;
+            };
+            let manifest = ParsedManifest::parse(&bytes, Some(&row.media_type))?;
+            for layer in manifest.layers.iter().filter(|layer| may_sign(layer) && layer.size <= SIGNATURE) {
+                let bytes = self.member_bytes(actor, repository, layer).await?;
+                if bytes.is_some_and(|bytes| signs(layer, &bytes, digest, keys)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     async fn own_content(

@@ -6,7 +6,7 @@ use larder_catalog::model::rules::{Asked, Judgement, Standing, Told};
 use larder_oci::{Digest, RepositoryName, Tag};
 
 use super::alias;
-use super::rule::{MediaTypes, Platforms, Required, Size, any};
+use super::rule::{MediaTypes, Platforms, Required, Signature, Size, any};
 use super::{Act, Effective, Level};
 use crate::policy::TagPattern;
 
@@ -40,6 +40,8 @@ pub struct Content {
     pub bytes: u64,
     /// Bytes of the largest layer.
     pub largest_layer: u64,
+    /// Whether one of the keys that are asked for signed it.
+    pub signed: bool,
 }
 
 /// Decides. The same facts get the same answer.
@@ -152,6 +154,18 @@ impl Judge<'_> {
         if let Some(rule) = &rules.size {
             self.size(rule, content);
         }
+        if let Some(rule) = rules.signature.as_ref().filter(|_| !content.signed) {
+            self.unsigned(rule);
+        }
+    }
+
+    /// A signature comes after its image: so the image is pushed under a tag that needs none, and signed, before this tag points to it.
+    fn unsigned(&mut self, rule: &Signature) {
+        let is_one = |tag: &&Tag| rule.tags.as_ref().is_none_or(|tags| any(tags, tag)) && !any(&rule.except, tag);
+        let Some(tag) = self.change.tags.iter().filter(is_one).find(|tag| !is_companion(tag)).cloned() else { return };
+        let why = "no key that is trusted here has signed the image".to_owned();
+        let instead = format!("push it under another tag, sign that with cosign, and push {tag} then");
+        self.tell(rule.level, "signature", Some(&tag), why, instead);
     }
 
     /// The first tag that a rule is about.

@@ -10,7 +10,7 @@ use crate::policy::{Document, Problem, Problems};
 const LONGEST: usize = 30_720;
 
 /// The rules by their names.
-pub(super) const NAMES: [&str; 10] = [
+pub(super) const NAMES: [&str; 11] = [
     "production",
     "immutable",
     "latest",
@@ -20,6 +20,7 @@ pub(super) const NAMES: [&str; 10] = [
     "platforms",
     "mediaTypes",
     "size",
+    "signature",
     "aliases",
 ];
 
@@ -59,6 +60,7 @@ pub(super) fn parsed(document: &Map<String, Value>) -> Result<Rules, Problems> {
         platforms: reader.rule("platforms"),
         media_types: reader.rule("mediaTypes"),
         size: reader.rule("size"),
+        signature: reader.rule("signature"),
         aliases: reader.rule("aliases"),
     };
     for name in document.keys().filter(|name| !NAMES.contains(&name.as_str())) {

@@ -6,6 +6,7 @@ use larder_oci::{Tag, TagForm, TagKind};
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Deserializer, de};
 
+use super::signature::Key;
 use crate::policy::TagPattern;
 
 /// Bytes that a compiled expression may take.
@@ -45,6 +46,8 @@ pub struct Rules {
     pub media_types: Option<MediaTypes>,
     /// How large images may be.
     pub size: Option<Size>,
+    /// Signatures that an image has.
+    pub signature: Option<Signature>,
     /// Tags that follow versions.
     pub aliases: Option<Aliases>,
 }
@@ -56,7 +59,8 @@ impl Rules {
         let levels = required
             .chain(self.platforms.iter().map(|rule| rule.level))
             .chain(self.media_types.iter().map(|rule| rule.level))
-            .chain(self.size.iter().map(|rule| rule.level));
+            .chain(self.size.iter().map(|rule| rule.level))
+            .chain(self.signature.iter().map(|rule| rule.level));
         levels.into_iter().any(|level| level != Level::Off)
     }
 }
@@ -275,6 +279,23 @@ pub struct Size {
     #[serde(default, deserialize_with = "bytes")]
     pub layer: Option<u64>,
     /// Tags that it is not about.
+    #[serde(default, deserialize_with = "patterns")]
+    pub except: Vec<TagPattern>,
+}
+
+/// Signatures that an image has before one of these tags points to it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Signature {
+    /// How much it weighs.
+    pub level: Level,
+    /// Public keys; a signature by one of them is enough.
+    #[serde(default)]
+    pub keys: Vec<Key>,
+    /// These tags; without it, all.
+    #[serde(default, deserialize_with = "some_patterns")]
+    pub tags: Option<Vec<TagPattern>>,
+    /// But not these.
     #[serde(default, deserialize_with = "patterns")]
     pub except: Vec<TagPattern>,
 }

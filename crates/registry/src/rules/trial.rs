@@ -46,12 +46,12 @@ impl Registry {
             None => None,
         };
         let digest = row.map(|row| row.digest);
+        let tags = vec![trial.tag.clone()];
         let content = match &digest {
-            Some(digest) => self.stored_content(actor, repository, digest, &rules).await?,
+            Some(digest) => self.stored_content(actor, repository, digest, &tags, &rules).await?,
             None => None,
         };
         let moves_tags = self.may(actor, Action::TagMove, repository).await?;
-        let tags = vec![trial.tag.clone()];
         let change = Change { act: Act::Push, repository: repository.clone(), tags, content, moves_tags };
         let door = RulesDoor::new(rules, change);
         let standing = self.inner.catalog.standing(repository, door.asks(), digest).await?;

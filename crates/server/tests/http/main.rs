@@ -8,6 +8,7 @@ mod open_state;
 mod pages;
 mod policies;
 mod requests;
+mod rules;
 mod sockets;
 mod tls;
 mod v2;

@@ -2,6 +2,8 @@
 
 mod aliases;
 mod content;
+mod documents;
+mod signatures;
 mod tags;
 mod texts;
 
