@@ -245,4 +245,3 @@ fn newest(tx: &mut Tx<'_>, repository: i64, scope: &VersionScope) -> Done<Option
         at = Some((key, name));
     }
 }
-

@@ -332,7 +332,9 @@ impl Error {
             Self::NoRoomToCopy { needed, available, .. } => json!({ "needed": needed, "available": available }),
             Self::TooMuchWrong { bad, looked_at } => json!({ "bad": bad, "looked_at": looked_at }),
             Self::Refused(told) => json!({ "rules": told.iter().map(said).collect::<Vec<_>>() }),
-            Self::PolicyInvalid(problems) | Self::RulesInvalid(problems) => json!(problems.0.iter().map(told).collect::<Vec<_>>()),
+            Self::PolicyInvalid(problems) | Self::RulesInvalid(problems) => {
+                json!(problems.0.iter().map(told).collect::<Vec<_>>())
+            }
             Self::PolicyUnknown(pattern) | Self::RulesUnknown(pattern) => json!({ "pattern": pattern.as_str() }),
             Self::NoPolicy(name) => json!({ "name": name.as_str() }),
             Self::PolicyPaused(why) => json!({ "reason": why }),

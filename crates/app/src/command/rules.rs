@@ -200,10 +200,8 @@ fn show(out: &mut dyn Write, found: &Value) -> std::io::Result<()> {
     if rules.is_empty() {
         return writeln!(out, "No rules hold here.");
     }
-    let rows: Vec<_> = rules
-        .iter()
-        .map(|rule| vec![text(&rule["rule"]), text(&rule["pattern"]), written(&rule["value"])])
-        .collect();
+    let rows: Vec<_> =
+        rules.iter().map(|rule| vec![text(&rule["rule"]), text(&rule["pattern"]), written(&rule["value"])]).collect();
     write_table(out, &["RULE", "SET FOR", "VALUE"], &[false; 3], &rows)
 }
 

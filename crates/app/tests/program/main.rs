@@ -8,6 +8,7 @@ mod imports;
 mod larder;
 mod limits;
 mod policies;
+mod rules;
 mod secrets;
 mod serving;
 mod stopping;

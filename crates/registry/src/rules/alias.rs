@@ -46,8 +46,7 @@ pub(super) fn scope_of(rule: &Aliases, tag: &Tag) -> Option<VersionScope> {
     let form = TagForm::of(tag);
     let version = form.version().filter(|version| form.kind() == TagKind::Version && version.parts() < 3)?;
     let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    is_plain(version.as_str().trim_start_matches('v'))
-        .then(|| VersionScope::of(&version.release()[..version.parts()]))
+    is_plain(version.as_str().trim_start_matches('v')).then(|| VersionScope::of(&version.release()[..version.parts()]))
 }
 
 /// The aliases of a release, and the versions that each stands for. Anything else has none.
@@ -55,7 +54,8 @@ fn followers(rule: &Aliases, tag: &Tag) -> Vec<(Tag, VersionScope)> {
     let Some([major, minor, _]) = TagForm::of(tag).release() else { return Vec::new() };
     let v = if tag.as_str().starts_with('v') { "v" } else { "" };
     let versions = [(format!("{v}{major}.{minor}"), vec![major, minor]), (format!("{v}{major}"), vec![major])];
-    let versions = versions.into_iter().filter_map(|(name, parts)| Some((name.parse().ok()?, VersionScope::of(&parts))));
+    let versions =
+        versions.into_iter().filter_map(|(name, parts)| Some((name.parse().ok()?, VersionScope::of(&parts))));
     versions.chain(rule.names.iter().map(|name| (name.clone(), VersionScope::of(&[])))).collect()
 }
 

@@ -167,6 +167,7 @@ fn platform_of(entry: &Descriptor) -> Option<String> {
 }
 
 fn platform(os: &str, architecture: &str, variant: Option<&str>) -> String {
-    let variant = variant.filter(|variant| !variant.is_empty()).map_or_else(String::new, |variant| format!("/{variant}"));
+    let variant =
+        variant.filter(|variant| !variant.is_empty()).map_or_else(String::new, |variant| format!("/{variant}"));
     format!("{os}/{architecture}{variant}")
 }

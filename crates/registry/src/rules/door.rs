@@ -36,10 +36,9 @@ impl RulesDoor {
     pub fn new(rules: Effective, change: Change) -> Self {
         let mut asked =
             Asked { places: change.tags.clone(), newest: Vec::new(), names: change.act == Act::DeleteManifest };
-        if let Some(rule) = rules.rules.aliases.as_ref().filter(|rule| rule.level != Level::Off) {
-            if matches!(change.act, Act::Push | Act::Retag) {
-                alias::asks(rule, &change.tags, &mut asked);
-            }
+        let aliases = rules.rules.aliases.as_ref().filter(|rule| rule.level != Level::Off);
+        if let Some(rule) = aliases.filter(|_| matches!(change.act, Act::Push | Act::Retag)) {
+            alias::asks(rule, &change.tags, &mut asked);
         }
         Self { rules, change, asked }
     }
@@ -76,7 +75,12 @@ impl Registry {
     }
 
     /// What became of a change that rules were asked about; what they said is counted, and told with it.
-    pub(crate) fn passed<T>(&self, actor: &Actor, repository: &RepositoryName, passed: Passed<T>) -> Result<(T, Vec<String>)> {
+    pub(crate) fn passed<T>(
+        &self,
+        actor: &Actor,
+        repository: &RepositoryName,
+        passed: Passed<T>,
+    ) -> Result<(T, Vec<String>)> {
         match passed {
             Passed::Refused(told) => Err(self.refused(actor, repository, told)),
             Passed::Done(outcome, judgement) => Ok((outcome, self.warned(&judgement))),

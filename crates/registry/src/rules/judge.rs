@@ -131,7 +131,7 @@ impl Judge<'_> {
         let Some(rule) = &self.rules.rules.shape else { return };
         let aliases = self.rules.rules.aliases.as_ref().filter(|rule| rule.level != Level::Off);
         for tag in self.change.tags.iter().filter(|tag| !rule.allows(tag) && !is_companion(tag)) {
-            if !aliases.is_some_and(|aliases| alias::scope_of(aliases, tag).is_some()) {
+            if aliases.is_none_or(|aliases| alias::scope_of(aliases, tag).is_none()) {
                 let why = format!("the tag {tag} has not the shape that is asked for here");
                 self.tell(rule.level, "shape", Some(tag), why, format!("use {}", rule.form));
             }
@@ -140,7 +140,9 @@ impl Judge<'_> {
 
     fn content(&mut self) {
         let (Some(content), rules) = (&self.change.content, &self.rules.rules) else { return };
-        for (name, rule, whose) in [("labels", &rules.labels, "label"), ("annotations", &rules.annotations, "annotation")] {
+        for (name, rule, whose) in
+            [("labels", &rules.labels, "label"), ("annotations", &rules.annotations, "annotation")]
+        {
             if let Some(rule) = rule {
                 self.required(name, whose, rule, content);
             }
@@ -176,7 +178,9 @@ impl Judge<'_> {
     fn required(&mut self, name: &'static str, whose: &str, rule: &Required, content: &Content) {
         let Some(tag) = self.about(&rule.except).cloned() else { return };
         let has = |wanted: &str| {
-            let is_it = |name: &String| *name == wanted || wanted.strip_suffix('*').is_some_and(|start| name.starts_with(start));
+            let is_it = |name: &String| {
+                *name == wanted || wanted.strip_suffix('*').is_some_and(|start| name.starts_with(start))
+            };
             content.annotations.keys().any(is_it) || name == "labels" && content.labels.keys().any(is_it)
         };
         let missing: Vec<&str> = rule.required.iter().map(String::as_str).filter(|wanted| !has(wanted)).collect();

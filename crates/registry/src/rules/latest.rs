@@ -43,7 +43,8 @@ impl Registry {
         self.permit(actor, Action::Pull, repository).await?;
         let reference = Reference::Tag(tag.clone());
         let row = self.inner.catalog.manifest(repository, &reference, false).await?;
-        let row = row.ok_or_else(|| Error::ManifestUnknown { repository: repository.clone(), reference: tag.to_string() })?;
+        let row =
+            row.ok_or_else(|| Error::ManifestUnknown { repository: repository.clone(), reference: tag.to_string() })?;
         let told = self.about_latest(repository, &reference, &row.digest).await?;
         let version = self.manifest_version(repository, &row.digest).await?;
         Ok(TagNow { digest: row.digest, version, warnings: told.iter().map(|(_, told)| told.to_string()).collect() })

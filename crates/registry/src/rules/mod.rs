@@ -23,7 +23,9 @@ pub use judge::{Change, Content, judge};
 pub use larder_catalog::model::rules::{Asked, Judgement, Standing, TagPlace, Told};
 pub use latest::{TagNow, current_version};
 pub use read::read;
-pub use rule::{Aliases, Immutable, Latest, Level, MediaTypes, Platforms, Required, Rules, Shape, Signature, Size, TagForms};
+pub use rule::{
+    Aliases, Immutable, Latest, Level, MediaTypes, Platforms, Required, Rules, Shape, Signature, Size, TagForms,
+};
 pub use signature::Key;
 pub use texts::{Effective, RulesText, RulesView};
-pub use trial::{Tried, Trial};
+pub use trial::{Trial, Tried};

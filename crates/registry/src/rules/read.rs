@@ -29,9 +29,7 @@ pub(super) const NAMES: [&str; 11] = [
 /// # Errors
 /// Everything that is wrong with it, by field; where it is no JSON, by line and column.
 pub fn read(text: &str) -> Result<Map<String, Value>, Problems> {
-    let wrong = |message: String, place| {
-        Problems(vec![Problem { rule: None, field: String::new(), message, place }])
-    };
+    let wrong = |message: String, place| Problems(vec![Problem { rule: None, field: String::new(), message, place }]);
     if text.chars().count() > LONGEST {
         return Err(wrong(format!("it is longer than {LONGEST} characters"), None));
     }

@@ -126,7 +126,7 @@ impl From<Error> for Problem {
             Error::RulesUnknown(_) => "RULES_UNKNOWN",
             Error::PolicyPaused(_) | Error::TooManyPolicies(_) | Error::Refused(_) | Error::TooManyRules(_) => {
                 "REFUSED_BY_POLICY"
-            },
+            }
             _ => code.as_str(),
         };
         let cause = (status == StatusCode::INTERNAL_SERVER_ERROR).then(|| crate::v2::refusal::chain(&error));

@@ -310,9 +310,13 @@ impl Route {
             Self::UndeleteTag(name, _) | Self::UndeleteManifest(name, _) | Self::Trash(name) => {
                 Need::Repository(name.clone(), Action::Delete)
             }
-            Self::Policy(name) | Self::Rules(name) if action != Action::Pull => Need::Repository(name.clone(), Action::Admin),
+            Self::Policy(name) | Self::Rules(name) if action != Action::Pull => {
+                Need::Repository(name.clone(), Action::Admin)
+            }
             Self::PolicyPreview(name) | Self::PolicyApply(name) => Need::Repository(name.clone(), Action::Admin),
-            Self::Policy(name) | Self::PolicyRuns(name) | Self::Rules(name) | Self::RulesTest(name) => Need::Repository(name.clone(), Action::Pull),
+            Self::Policy(name) | Self::PolicyRuns(name) | Self::Rules(name) | Self::RulesTest(name) => {
+                Need::Repository(name.clone(), Action::Pull)
+            }
             Self::Repository(name)
             | Self::Tags(name)
             | Self::Tag(name, _)

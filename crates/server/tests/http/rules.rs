@@ -15,7 +15,8 @@ async fn set(client: &Client, rules: Value) {
 async fn push(client: &Client, tag: &str, number: u64) -> crate::world::Answer {
     let config = client.blob("team/ml-model", json!({ "number": number }).to_string()).await;
     let size = json!({ "number": number }).to_string().len();
-    let config = json!({ "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config.to_string(), "size": size });
+    let config =
+        json!({ "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config.to_string(), "size": size });
     let manifest = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": [] });
     client.manifest("team/ml-model", tag, &manifest).await
 }
@@ -34,7 +35,10 @@ async fn rules_are_set_shown_tried_and_removed() {
     let tried = client.json(Method::POST, &format!("{RULES}/test"), &json!({ "tag": "main" })).await;
     tried.expect(200);
     let tried = tried.json();
-    assert_eq!((&tried["passes"], &tried["digest"], &tried["refused"][0]["rule"]), (&json!(false), &Value::Null, &json!("shape")));
+    assert_eq!(
+        (&tried["passes"], &tried["digest"], &tried["refused"][0]["rule"]),
+        (&json!(false), &Value::Null, &json!("shape"))
+    );
     let trial = json!({ "tag": "1.0.1", "rules": { "aliases": "warn" } });
     let tried = client.json(Method::POST, &format!("{RULES}/test"), &trial).await.json();
     assert_eq!((&tried["passes"], &tried["aliases"]), (&json!(true), &json!(["1", "1.0"])));
@@ -92,7 +96,10 @@ async fn latest_says_what_it_is_and_where_to_pull_that() {
     let (got, head) = (client.get(latest).await, client.head(latest).await);
     for answer in [&got, &head] {
         let warning = answer.expect(200).header("warning");
-        assert!(warning.starts_with("299 - \"latest is 1.2.3 now: docker pull localhost:5000/team/ml-model:1.2.3 "), "{warning}");
+        assert!(
+            warning.starts_with("299 - \"latest is 1.2.3 now: docker pull localhost:5000/team/ml-model:1.2.3 "),
+            "{warning}"
+        );
     }
     assert!(client.get("/v2/team/ml-model/manifests/prod").await.expect(200).all("warning").is_empty());
     set(&client, json!({ "latest": "enforce" })).await;
@@ -104,13 +111,20 @@ async fn latest_says_what_it_is_and_where_to_pull_that() {
     client.get("/v2/team/ml-model/manifests/1.2.3").await.expect(200);
     let now = client.get(&format!("{TAGS}/latest")).await;
     assert_eq!(now.expect(200).json()["version"], "1.2.3");
-    assert!(now.json()["warnings"][0].as_str().is_some_and(|said| said.contains("localhost:5000/team")), "{}", now.json());
+    assert!(
+        now.json()["warnings"][0].as_str().is_some_and(|said| said.contains("localhost:5000/team")),
+        "{}",
+        now.json()
+    );
     let listed = client.get(TAGS).await.json();
     let of = |name: &str| {
         let tags = listed["tags"].as_array().expect("tags");
         tags.iter().find(|tag| tag["name"] == name).map(|tag| tag["current_version"].clone())
     };
-    assert_eq!((of("latest"), of("prod"), of("1.2.3")), (Some(json!("1.2.3")), Some(json!("1.2.3")), Some(Value::Null)));
+    assert_eq!(
+        (of("latest"), of("prod"), of("1.2.3")),
+        (Some(json!("1.2.3")), Some(json!("1.2.3")), Some(Value::Null))
+    );
     let metrics = client.get("/metrics").await;
     let metrics = String::from_utf8_lossy(&metrics.expect(200).body).into_owned();
     for line in ["larder_rules_refused_total 2", "larder_rules_warned_total 1"] {

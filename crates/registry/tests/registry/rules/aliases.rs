@@ -26,7 +26,8 @@ async fn a_release_takes_its_aliases_along_and_only_forward() {
     assert_eq!((ruled.at("1").await, ruled.at("stable").await), (Some(new), Some(new)));
     let late = ruled.pushed("1.3.9", "late").await;
     assert_eq!((ruled.at("1.3").await, ruled.at("1").await), (Some(late), Some(new)), "a late patch moves 1.3 alone");
-    for other in ["1.5.0-rc.1", "1.5.0rc1", "1.5.0-abc123f", "1.5.0-0123456", "1.5.0_cu118", "1.5", "v3", "2026.11.21"] {
+    for other in ["1.5.0-rc.1", "1.5.0rc1", "1.5.0-abc123f", "1.5.0-0123456", "1.5.0_cu118", "1.5", "v3", "2026.11.21"]
+    {
         ruled.pushed(other, "other").await;
     }
     assert_eq!((ruled.at("1").await, ruled.at("stable").await), (Some(new), Some(new)), "no pre-release and no build");
@@ -64,7 +65,10 @@ async fn ci_may_push_an_alias_itself_and_backwards_is_warned_or_refused() {
     let four = ruled.pushed("1.2.4", "four").await;
     assert_eq!(ruled.at("1.2").await, Some(four));
     let back = ruled.push("1.2", "three").await.expect("it is obeyed");
-    assert_eq!(back.warnings, ["1.2 goes back to 1.2.3, and 1.2.4 is there: push 1.2.4 as 1.2 (rule aliases of team/ml-model)"]);
+    assert_eq!(
+        back.warnings,
+        ["1.2 goes back to 1.2.3, and 1.2.4 is there: push 1.2.4 as 1.2 (rule aliases of team/ml-model)"]
+    );
     assert_eq!(ruled.history("1.2").await, ["push", "push", "alias"]);
     ruled.set(MODEL, json!({ "aliases": "enforce" })).await;
     ruled.pushed("1.2", "four").await;

@@ -14,9 +14,7 @@ async fn image(ruled: &Ruled, architecture: &str, labels: Value, annotations: Va
     for bytes in [config.as_bytes(), layer] {
         ruled.driver.push_blob(MODEL, bytes).await;
     }
-    let part = |media_type: &str, bytes: &[u8]| {
-        json!({ "mediaType": media_type, "digest": sha256(bytes).to_string(), "size": bytes.len() })
-    };
+    let part = |media_type: &str, bytes: &[u8]| json!({ "mediaType": media_type, "digest": sha256(bytes).to_string(), "size": bytes.len() });
     json!({
         "schemaVersion": 2,
         "mediaType": media_type::OCI_MANIFEST,
@@ -40,12 +38,18 @@ async fn required_labels_and_annotations_are_there() {
     let ruled = Ruled::by(rules).await;
     let bare = image(&ruled, "amd64", json!({}), json!({})).await;
     let said = refused(ruled.driver.push_manifest(MODEL, "1.0", &bare).await);
-    assert!(said.contains(&format!("the image has no label {REVISION}, com.acme.*: build it with --label {REVISION}=VALUE")), "{said}");
+    assert!(
+        said.contains(&format!(
+            "the image has no label {REVISION}, com.acme.*: build it with --label {REVISION}=VALUE"
+        )),
+        "{said}"
+    );
     let pushed = ruled.driver.push_manifest(MODEL, "dev", &bare).await.expect("an exception");
     assert!(pushed.warnings[0].contains(LICENCE), "{pushed:?}");
     refused(ruled.retag("1.0", &pushed.digest).await);
     ruled.driver.push_manifest(MODEL, &pushed.digest.to_string(), &bare).await.expect("without a tag nothing is asked");
-    let whole = image(&ruled, "amd64", json!({ REVISION: "abc123f", "com.acme.team": "x" }), json!({ LICENCE: "MIT" })).await;
+    let whole =
+        image(&ruled, "amd64", json!({ REVISION: "abc123f", "com.acme.team": "x" }), json!({ LICENCE: "MIT" })).await;
     let pushed = ruled.driver.push_manifest(MODEL, "1.0", &whole).await.expect("it has all");
     assert_eq!(pushed.warnings, Vec::<String>::new());
     let noted = image(&ruled, "amd64", json!({ "com.acme.x": "" }), json!({ REVISION: "a", LICENCE: "MIT" })).await;
@@ -60,7 +64,10 @@ async fn an_index_is_what_its_images_are() {
     });
     let ruled = Ruled::by(rules).await;
     let labels = json!({ REVISION: "abc123f" });
-    let good = [image(&ruled, "amd64", labels.clone(), json!({})).await, image(&ruled, "arm64", labels.clone(), json!({})).await];
+    let good = [
+        image(&ruled, "amd64", labels.clone(), json!({})).await,
+        image(&ruled, "arm64", labels.clone(), json!({})).await,
+    ];
     let strange = image(&ruled, "s390x", labels, json!({})).await;
     let bare = image(&ruled, "arm64", json!({}), json!({})).await;
     for manifest in good.iter().chain([&strange, &bare]) {
@@ -76,7 +83,8 @@ async fn an_index_is_what_its_images_are() {
 
 #[tokio::test]
 async fn media_types_and_sizes_have_their_limits_with_and_without_a_tag() {
-    let ruled = Ruled::by(json!({ "mediaTypes": { "level": "enforce", "allowed": ["application/vnd.oci.image.*"] } })).await;
+    let ruled =
+        Ruled::by(json!({ "mediaTypes": { "level": "enforce", "allowed": ["application/vnd.oci.image.*"] } })).await;
     let manifest = image(&ruled, "amd64", json!({}), json!({})).await;
     ruled.driver.push_manifest(MODEL, "1.0", &manifest).await.expect("it is an image");
     let model = String::from_utf8_lossy(&manifest).replace(media_type::OCI_LAYER, "application/x-model").into_bytes();

@@ -77,7 +77,8 @@ async fn push(ruled: &Ruled, layer: Value, subject: Option<(&Digest, usize)>, ta
     let mut manifest =
         json!({ "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": [layer] });
     if let Some((digest, size)) = subject {
-        manifest["subject"] = json!({ "mediaType": media_type::OCI_MANIFEST, "digest": digest.to_string(), "size": size });
+        manifest["subject"] =
+            json!({ "mediaType": media_type::OCI_MANIFEST, "digest": digest.to_string(), "size": size });
     }
     let bytes = manifest.to_string().into_bytes();
     let digest = sha256(&bytes).to_string();
@@ -107,7 +108,8 @@ async fn a_bundle_among_the_referrers_is_a_signature() {
     let ruled = Ruled::by(rules(&signer)).await;
     let image = ruled.pushed("candidate", "one").await;
     let size = crate::driver::image(&[b"one"]).len();
-    push(&ruled, signer.bundle(&ruled, &image, "https://slsa.dev/provenance/v1").await, Some((&image, size)), None).await;
+    push(&ruled, signer.bundle(&ruled, &image, "https://slsa.dev/provenance/v1").await, Some((&image, size)), None)
+        .await;
     refused(ruled.retag("prod", &image).await);
     push(&ruled, signer.bundle(&ruled, &image, SIGNED).await, Some((&image, size)), None).await;
     ruled.retag("prod", &image).await.expect("it is signed");

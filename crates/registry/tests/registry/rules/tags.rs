@@ -12,7 +12,10 @@ async fn an_immutable_tag_stays_whatever_somebody_tries() {
     let first = ruled.pushed("1.2.3", "one").await;
     assert_eq!(ruled.pushed("1.2.3", "one").await, first, "the same again is a push like any other");
     let said = refused(ruled.push("1.2.3", "two").await);
-    assert!(said.starts_with("1.2.3 is sha256:") && said.ends_with("use another tag (rule immutable of team/ml-model)"), "{said}");
+    assert!(
+        said.starts_with("1.2.3 is sha256:") && said.ends_with("use another tag (rule immutable of team/ml-model)"),
+        "{said}"
+    );
     let second = ruled.pushed("1.2.4", "two").await;
     refused(ruled.retag("1.2.3", &second).await);
     assert_eq!(ruled.retag("1.2.3", &first).await.expect("it is there already"), Vec::<String>::new());
@@ -94,11 +97,15 @@ async fn production_is_warned_of_latest_and_told_what_it_is() {
     let ruled = Ruled::by(json!({})).await;
     let digest = ruled.pushed("latest", "one").await;
     let Driver { registry, actor, .. } = &ruled.driver;
-    let pull = async |reference: &str| registry.manifest(actor, &name(MODEL), &reference.parse().expect("a reference")).await;
+    let pull =
+        async |reference: &str| registry.manifest(actor, &name(MODEL), &reference.parse().expect("a reference")).await;
     assert_eq!(pull("latest").await.expect("a pull").warnings, Vec::<String>::new(), "teams tag it beside prod");
     ruled.set(MODEL, json!({ "production": true })).await;
     let warnings = pull("latest").await.expect("a pull").warnings;
-    assert_eq!(warnings, [format!("latest is {digest} now: docker pull HOST/{MODEL}@{digest} (rule latest of {MODEL})")]);
+    assert_eq!(
+        warnings,
+        [format!("latest is {digest} now: docker pull HOST/{MODEL}@{digest} (rule latest of {MODEL})")]
+    );
     for tag in ["1", "1.2", "1.2.3", "1.2.3-abc123f", "prod"] {
         ruled.pushed(tag, "one").await;
         assert_eq!(pull(tag).await.expect("a pull").warnings, Vec::<String>::new(), "{tag}");
@@ -115,7 +122,10 @@ async fn production_is_warned_of_latest_and_told_what_it_is() {
     refused(registry.manifest_head(actor, &name(MODEL), &"latest".parse().expect("a reference")).await);
     pull("1.2.3").await.expect("what it says works");
     pull(&digest.to_string()).await.expect("by digest too");
-    assert_eq!(registry.tag_now(actor, &name(MODEL), &tag("latest")).await.expect("no pull").version, Some(tag("1.2.3")));
+    assert_eq!(
+        registry.tag_now(actor, &name(MODEL), &tag("latest")).await.expect("no pull").version,
+        Some(tag("1.2.3"))
+    );
     ruled.pushed("latest", "two").await;
     ruled.set(MODEL, json!({ "latest": { "push": "enforce", "pull": "off" } })).await;
     pull("latest").await.expect("a pull");
@@ -142,7 +152,9 @@ async fn tags_have_the_shape_that_is_asked_for() {
         assert_eq!(ruled.push(tag, "one").await.is_ok(), passes, "{tag}");
     }
     ruled.set(MODEL, json!({ "shape": { "level": "enforce", "form": "version", "except": ["main"] } })).await;
-    for (tag, passes) in [("1.2", true), ("v2", true), ("1.2.3rc2", true), ("main", true), ("latest", false), ("x", false)] {
+    for (tag, passes) in
+        [("1.2", true), ("v2", true), ("1.2.3rc2", true), ("main", true), ("latest", false), ("x", false)]
+    {
         assert_eq!(ruled.push(tag, "one").await.is_ok(), passes, "{tag}");
     }
     ruled.set(MODEL, json!({ "shape": { "level": "enforce", "form": "release-[0-9]+" } })).await;

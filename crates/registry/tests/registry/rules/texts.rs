@@ -16,8 +16,16 @@ fn what_is_wrong_is_told_by_its_field() {
         ("{\"imutable\": \"enforce\"}", "imutable", "there is no such rule"),
         ("{\"immutable\": \"always\"}", "immutable", "unknown variant `always`"),
         ("{\"immutable\": {\"tags\": [\"*\"]}}", "immutable", "missing field `level`"),
-        ("{\"immutable\": {\"level\": \"warn\", \"mode\": \"IMMUTABLE\", \"tags\": [\"*\"]}}", "immutable", "`mode` stands with `filters`"),
-        ("{\"immutable\": {\"level\": \"warn\", \"mode\": \"IMMUTABLE_WITH_EXCLUSION\"}}", "immutable", "needs `filters`"),
+        (
+            "{\"immutable\": {\"level\": \"warn\", \"mode\": \"IMMUTABLE\", \"tags\": [\"*\"]}}",
+            "immutable",
+            "`mode` stands with `filters`",
+        ),
+        (
+            "{\"immutable\": {\"level\": \"warn\", \"mode\": \"IMMUTABLE_WITH_EXCLUSION\"}}",
+            "immutable",
+            "needs `filters`",
+        ),
         ("{\"shape\": {\"level\": \"warn\", \"form\": \"[\"}}", "shape", "neither semver nor version"),
         ("{\"size\": {\"level\": \"warn\", \"image\": \"10 apples\"}}", "size", "is no size"),
         ("{\"latest\": {\"pulls\": \"warn\"}}", "latest", "unknown field `pulls`"),
@@ -63,6 +71,9 @@ async fn rules_are_set_by_who_administers_the_repository() {
     let reader = Actor::anonymous(Rights::ReadOnly);
     registry.rules(&reader, &name(MODEL)).await.expect("who pulls may know");
     assert!(matches!(registry.set_rules(&reader, &name(MODEL), "{}").await, Err(Error::Denied)));
-    assert!(matches!(registry.set_pattern_rules(actor, &"**".parse().expect("a pattern"), "{}").await, Err(Error::Denied)));
+    assert!(matches!(
+        registry.set_pattern_rules(actor, &"**".parse().expect("a pattern"), "{}").await,
+        Err(Error::Denied)
+    ));
     assert_eq!(ruled.audited("rules.set").await.len(), 1);
 }
