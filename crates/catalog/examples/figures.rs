@@ -159,6 +159,7 @@ fn manifest(repository: &str, number: u64, layers: u64) -> Outcome<PutManifest> 
         sparse: Sparse::Accept,
         taken_since: now,
         stamp: Stamp { identity: "alice".to_owned(), at: now, request_id: None, origin: Origin::default() },
+        door: None,
         jobs: vec![NewJob { kind: "notify".to_owned(), payload: "{}".to_owned(), run_after: now }],
     })
 }

@@ -105,7 +105,7 @@ fn standing(tx: &mut Tx<'_>, repository: &RepositoryName, tag: &Tag) -> Done<Opt
     tx.row(sql, values![tag, repository], |row| Ok((row.digest(0)?, row.time(1)?)))
 }
 
-fn roll_back(
+pub(crate) fn roll_back(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
     tag: &Tag,

@@ -10,6 +10,7 @@ mod access;
 mod blobs;
 mod browse;
 mod catalog;
+mod door;
 mod engine;
 mod error;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod push;
 mod quotas;
 mod repositories;
 mod search;
+mod rules;
 mod sweep;
 mod tag_list;
 mod tags;
@@ -43,7 +45,9 @@ mod visibility;
 mod webhooks;
 
 pub use catalog::Catalog;
+pub use door::Doorway;
 pub use engine::{LATENCY_CLASSES, Latency, Statistics};
 pub use error::{Error, Result};
 pub use policies::WILDCARD_POLICIES;
 pub use promotion::{DEFAULT_STAGES, WILDCARD_STAGES};
+pub use rules::WILDCARD_RULES;

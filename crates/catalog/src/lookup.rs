@@ -18,6 +18,8 @@ pub(crate) enum Hold {
     Look,
     /// Against those who take away.
     Share,
+    /// Against those and all who take turns: one after the other decides by what stands there.
+    Turn,
     /// Against everybody: for those who take away.
     Own,
 }
@@ -27,6 +29,7 @@ pub(crate) fn repository(tx: &mut Tx<'_>, name: &RepositoryName, hold: Hold) -> 
     let sql = match hold {
         Hold::Look => "SELECT id FROM repositories WHERE name = $1",
         Hold::Share => dialect!(tx, "SELECT id FROM repositories WHERE name = $1", " FOR KEY SHARE"),
+        Hold::Turn => dialect!(tx, "SELECT id FROM repositories WHERE name = $1", " FOR NO KEY UPDATE"),
         Hold::Own => dialect!(tx, "SELECT id FROM repositories WHERE name = $1", " FOR UPDATE"),
     };
     tx.row(sql, values![name], |row| row.int(0))
@@ -55,7 +58,7 @@ pub(crate) fn ensure_repository(tx: &mut Tx<'_>, name: &RepositoryName, stamp: &
 pub(crate) fn digest(tx: &mut Tx<'_>, digest: &Digest, hold: Hold) -> Done<Option<i64>> {
     let sql = match hold {
         Hold::Look => "SELECT id FROM digests WHERE digest = $1",
-        Hold::Share => dialect!(tx, "SELECT id FROM digests WHERE digest = $1", " FOR KEY SHARE"),
+        Hold::Share | Hold::Turn => dialect!(tx, "SELECT id FROM digests WHERE digest = $1", " FOR KEY SHARE"),
         Hold::Own => dialect!(tx, "SELECT id FROM digests WHERE digest = $1", " FOR UPDATE"),
     };
     tx.row(sql, values![&keys::encode(digest)], |row| row.int(0))
@@ -81,7 +84,7 @@ pub(crate) fn hold_digests<'d>(tx: &mut Tx<'_>, digests: impl IntoIterator<Item 
     let keys: Vec<&[u8]> = keys.iter().map(DigestKey::as_slice).collect();
     let sql = match hold {
         Hold::Look => return Ok(()),
-        Hold::Share => "SELECT id FROM digests WHERE digest = ANY($1) ORDER BY digest FOR KEY SHARE",
+        Hold::Share | Hold::Turn => "SELECT id FROM digests WHERE digest = ANY($1) ORDER BY digest FOR KEY SHARE",
         Hold::Own => "SELECT id FROM digests WHERE digest = ANY($1) ORDER BY digest FOR UPDATE",
     };
     session.query(sql, &[Value::from(keys.as_slice())])?;

@@ -6,8 +6,10 @@ pub mod policy;
 pub mod promotion;
 mod quota;
 mod search;
+pub mod rules;
 pub mod webhooks;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -238,6 +240,8 @@ pub struct PutManifest {
     pub stamp: Stamp,
     /// Follow-up work, queued in the same transaction.
     pub jobs: Vec<NewJob>,
+    /// Who decides about it, where there are rules.
+    pub door: Option<Arc<dyn rules::Door>>,
 }
 
 /// What became of a tag that was to be new.
@@ -265,6 +269,15 @@ pub enum PutManifestOutcome {
     },
     /// This tag points elsewhere, and stays.
     TagKept(Tag),
+    /// It is stored as above, and rules had something to say or to move.
+    Judged {
+        /// Required targets that are absent.
+        missing: Vec<Digest>,
+        /// What they said and moved.
+        judgement: rules::Judgement,
+    },
+    /// Rules refuse it.
+    Refused(Vec<rules::Told>),
     /// A member blob or manifest of this repository has another size than the manifest states.
     SizeMismatch {
         /// Which.

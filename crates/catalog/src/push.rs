@@ -9,10 +9,12 @@ use larder_oci::{Digest, EdgeKind, Reference, Tag};
 use serde_json::json;
 
 use crate::access;
+use crate::door;
 use crate::engine::{Done, Fault, Kind, Row, Tx, Value, values, within};
 use crate::import::ImportedManifest;
 use crate::keys::{self, DigestKey};
 use crate::lookup::{self, Hold};
+use crate::model::rules::{Judgement, Standing};
 use crate::model::{Condition, NewEdge, PutManifest, PutManifestOutcome, Sparse};
 use crate::outbox;
 use crate::quotas::{self, Change, Quotas};
@@ -77,7 +79,8 @@ type Known = BTreeMap<Digest, Facts>;
 fn put(tx: &mut Tx<'_>, push: &PutManifest) -> Done<PutManifestOutcome> {
     within(&push.repository);
     let quotas = Quotas::over(tx, &push.repository)?;
-    let repository = lookup::repository(tx, &push.repository, Hold::Share)?;
+    let hold = if push.door.is_some() { Hold::Turn } else { Hold::Share };
+    let repository = lookup::repository(tx, &push.repository, hold)?;
     let known = look(tx, repository.unwrap_or(0), push)?;
     let observed = match &push.condition {
         Condition::Any => None,
@@ -101,12 +104,40 @@ fn put(tx: &mut Tx<'_>, push: &PutManifest) -> Done<PutManifestOutcome> {
     if refused {
         return Ok(PutManifestOutcome::Missing(missing));
     }
+    let judgement = match &push.door {
+        Some(door) => {
+            let place = Place { id: repository.unwrap_or(0), name: &push.repository };
+            let standing =
+                Standing { digest: Some(push.digest), incomplete: !missing.is_empty(), ..Standing::default() };
+            Some(door::judge(tx, place, door.as_ref(), standing)?)
+        }
+        None => None,
+    };
+    if let Some(judgement) = judgement.as_ref().filter(|judgement| !judgement.refused.is_empty()) {
+        return Ok(PutManifestOutcome::Refused(judgement.refused.clone()));
+    }
     if !quotas.is_empty()
         && let Some(over) = quotas.refuse(tx, weigh(push, &known))?
     {
         return Ok(PutManifestOutcome::OverQuota(over));
     }
-    store(tx, push, (repository, &quotas), &known, missing, observed)
+    let stored = store(tx, push, (repository, &quotas), &known, missing, observed)?;
+    match (stored, judgement) {
+        (PutManifestOutcome::Stored { missing, .. }, Some(judgement)) => {
+            follow(tx, push, &judgement)?;
+            Ok(PutManifestOutcome::Judged { missing, judgement })
+        }
+        (stored, _) => Ok(stored),
+    }
+}
+
+/// What follows from the decision once the manifest is there.
+fn follow(tx: &mut Tx<'_>, push: &PutManifest, judgement: &Judgement) -> Done<()> {
+    let gone = || Fault::Conflict("what was stored is gone");
+    let id = lookup::repository(tx, &push.repository, Hold::Look)?.ok_or_else(gone)?;
+    let own = lookup::digest(tx, &push.digest, Hold::Look)?.ok_or_else(gone)?;
+    let place = Place { id, name: &push.repository };
+    door::follow(tx, place, (own, &push.digest), judgement, &push.stamp)
 }
 
 /// Reads what there is to know about the manifest and all it names; on PostgreSQL their rows are locked first.

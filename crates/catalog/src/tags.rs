@@ -78,7 +78,7 @@ pub(crate) fn target(tx: &mut Tx<'_>, repository: i64, tag: &Tag) -> Done<Option
 }
 
 /// Removes a tag. Answers where it pointed.
-fn remove(tx: &mut Tx<'_>, place: Place<'_>, tag: &Tag, how: &str, stamp: &Stamp) -> Done<Option<Digest>> {
+pub(crate) fn remove(tx: &mut Tx<'_>, place: Place<'_>, tag: &Tag, how: &str, stamp: &Stamp) -> Done<Option<Digest>> {
     let sql = "DELETE FROM tags WHERE repository_id = $1 AND name = $2 RETURNING digest_id";
     let from = tx.row(sql, values![place.id, tag], |row| row.int(0))?.map(|id| digest_of(tx, id)).transpose()?;
     if let Some(from) = &from {

@@ -38,4 +38,4 @@ pub use self::reference::{ImageReference, Reference};
 pub use self::scope::{ResourceScope, Scopes};
 pub use self::tag::{Tag, fallback_tag};
 pub use self::upload_id::UploadId;
-pub use self::version::{TagForm, TagKey, TagKind, Version, VersionRange};
+pub use self::version::{TagForm, TagKey, TagKind, Version, VersionRange, VersionScope};

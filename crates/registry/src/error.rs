@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::policy::{Problem, Problems};
 use crate::promotion::Refusal;
+use crate::rules::Told;
 
 /// The domain's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -200,6 +201,18 @@ pub enum Error {
     /// A stage, or what enters one.
     #[error("{0}")]
     Promotion(Box<Refusal>),
+    /// Rules are none.
+    #[error("the rules are invalid: {0}")]
+    RulesInvalid(#[source] Problems),
+    /// No rules were set for this name or pattern.
+    #[error("no rules are set for {0}")]
+    RulesUnknown(RepositoryPattern),
+    /// There are as many rules with wildcards as there may be.
+    #[error("there are rules for {0} patterns already")]
+    TooManyRules(usize),
+    /// Rules refuse it.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<Told>),
     /// The server takes no writes.
     #[error("this registry is read-only")]
     ReadOnly,
@@ -235,7 +248,7 @@ impl Error {
     /// The code that a client sees.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Denied | Self::TagKept(_) | Self::OverQuota(_) => ErrorCode::Denied,
+            Self::Denied | Self::TagKept(_) | Self::OverQuota(_) | Self::Refused(_) => ErrorCode::Denied,
             Self::RepositoryUnknown(_) | Self::NotMade(_) | Self::NoTree | Self::NotTakenOver => ErrorCode::NameUnknown,
             Self::ManifestUnknown { .. }
             | Self::NotThen { .. }
@@ -248,13 +261,15 @@ impl Error {
             Self::LengthMismatch { .. } => ErrorCode::SizeInvalid,
             Self::BodyInterrupted { .. } => ErrorCode::BlobUploadInvalid,
             Self::DigestMismatch { .. } | Self::AlgorithmNotAnnounced { .. } => ErrorCode::DigestInvalid,
-            Self::PolicyUnknown(_) | Self::NoPolicy(_) => ErrorCode::NameUnknown,
+            Self::PolicyUnknown(_) | Self::NoPolicy(_) | Self::RulesUnknown(_) => ErrorCode::NameUnknown,
             Self::ManifestInvalid(_)
             | Self::PreconditionFailed { .. }
             | Self::RepositoryExists(_)
             | Self::NameInUse(_)
             | Self::PolicyInvalid(_)
             | Self::TooManyPolicies(_)
+            | Self::RulesInvalid(_)
+            | Self::TooManyRules(_)
             | Self::PolicyPaused(_) => ErrorCode::ManifestInvalid,
             Self::Promotion(refusal) => refusal.code(),
             Self::SizeInvalid { .. } | Self::UploadTooLarge { .. } => ErrorCode::SizeInvalid,
@@ -324,14 +339,18 @@ impl Error {
             }
             Self::NoRoomToCopy { needed, available, .. } => json!({ "needed": needed, "available": available }),
             Self::TooMuchWrong { bad, looked_at } => json!({ "bad": bad, "looked_at": looked_at }),
-            Self::PolicyInvalid(problems) => json!(problems.0.iter().map(told).collect::<Vec<_>>()),
-            Self::PolicyUnknown(pattern) => json!({ "pattern": pattern.as_str() }),
+            Self::Refused(told) => json!({ "rules": told.iter().map(said).collect::<Vec<_>>() }),
+            Self::PolicyInvalid(problems) | Self::RulesInvalid(problems) => {
+                json!(problems.0.iter().map(told).collect::<Vec<_>>())
+            }
+            Self::PolicyUnknown(pattern) | Self::RulesUnknown(pattern) => json!({ "pattern": pattern.as_str() }),
             Self::NoPolicy(name) => json!({ "name": name.as_str() }),
             Self::PolicyPaused(why) => json!({ "reason": why }),
             Self::TagKept(tag) => json!({ "tag": tag.as_str() }),
             Self::Promotion(refusal) => refusal.detail(),
             Self::Denied
             | Self::TooManyPolicies(_)
+            | Self::TooManyRules(_)
             | Self::UploadUnknown(_)
             | Self::ManifestInvalid(_)
             | Self::ReadOnly
@@ -347,6 +366,12 @@ impl Error {
             | Self::Internal(_) => Value::Null,
         }
     }
+}
+
+fn said(told: &Told) -> Value {
+    let tag = told.tag.as_ref().map(ToString::to_string);
+    let pattern = told.pattern.as_ref().map(ToString::to_string);
+    json!({ "rule": told.rule, "pattern": pattern, "tag": tag, "why": told.why, "instead": told.instead })
 }
 
 fn told(problem: &Problem) -> Value {

@@ -6,6 +6,8 @@ use jiff::tz::TimeZone;
 use larder_catalog::model::{RollbackOutcome, RollbackTo, TagThen};
 use larder_oci::{Digest, RepositoryName, Tag};
 
+use crate::delete::untold;
+use crate::rules::{Act, unchanged};
 use crate::{Action, Actor, Error, Registry, Result, Verdict};
 
 /// What a rollback did, or would do.
@@ -49,8 +51,14 @@ impl Registry {
         if keeps_tags(actor, repository) {
             return Err(Error::TagKept(tag.clone()));
         }
-        let outcome = self.inner.catalog.rollback_tag(repository, tag, to, !dry_run, self.stamp(actor));
-        match outcome.await? {
+        let tags = [tag.clone()];
+        let door = self.door(actor, repository, Act::Rollback, &tags, unchanged).await?;
+        let (catalog, stamp) = (&self.inner.catalog, self.stamp(actor));
+        let passed = match door {
+            None => untold(catalog.rollback_tag(repository, tag, to, !dry_run, stamp).await?),
+            Some(door) => catalog.through(door).rollback_tag(repository, tag, to, !dry_run, stamp).await?,
+        };
+        match self.passed(actor, repository, passed)?.0 {
             RollbackOutcome::Moved { from, to } => Ok(RolledBack { from, to }),
             RollbackOutcome::Same(digest) => Ok(RolledBack { from: Some(digest), to: digest }),
             RollbackOutcome::Unknown => Err(Error::NoEarlier(format!("{repository}:{tag}"))),

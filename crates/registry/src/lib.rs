@@ -20,6 +20,7 @@ mod push;
 mod read_back;
 mod registry;
 mod repositories;
+pub mod rules;
 mod scrub;
 mod search;
 mod session;
@@ -38,6 +39,7 @@ pub use browse::{
     TaggedManifest,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use delete::TagMoved;
 pub use error::{Error, Result};
 pub use history::{RolledBack, point_in_time, rollback_to};
 pub use import::{

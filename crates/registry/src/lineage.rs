@@ -80,23 +80,44 @@ impl Registry {
     }
 
     async fn labels_in(&self, actor: &Actor, repository: &RepositoryName, config: &Descriptor) -> Result<Labels> {
-        let member = self.inner.catalog.member_blob(repository, &config.digest, actor.identity()).await?;
-        let Some(member) = member.filter(|member| member.blob.size == config.size && member.verified) else {
-            return Ok(Labels::new());
+        let Some(bytes) = self.configuration(actor, repository, config).await? else { return Ok(Labels::new()) };
+        let read: Option<Configuration> = serde_json::from_slice(&bytes).ok();
+        Ok(read.and_then(|read| read.config?.labels).unwrap_or_default())
+    }
+
+    /// The bytes of an image's configuration, if it is here, of a kind that is known, and not too large.
+    pub(crate) async fn configuration(
+        &self,
+        actor: &Actor,
+        repository: &RepositoryName,
+        config: &Descriptor,
+    ) -> Result<Option<Vec<u8>>> {
+        if is_readable(config) { self.member_bytes(actor, repository, config).await } else { Ok(None) }
+    }
+
+    /// The bytes of a blob whose size is known to be small, if it is here and has that size.
+    pub(crate) async fn member_bytes(
+        &self,
+        actor: &Actor,
+        repository: &RepositoryName,
+        blob: &Descriptor,
+    ) -> Result<Option<Vec<u8>>> {
+        let member = self.inner.catalog.member_blob(repository, &blob.digest, actor.identity()).await?;
+        let Some(member) = member.filter(|member| member.blob.size == blob.size && member.verified) else {
+            return Ok(None);
         };
-        let object = self.inner.store.open(&BlobKey::from_stored(member.blob.key), config.size).await?;
+        let object = self.inner.store.open(&BlobKey::from_stored(member.blob.key), blob.size).await?;
         let mut bytes = Vec::new();
-        let mut pieces = object.read(0..config.size);
+        let mut pieces = object.read(0..blob.size);
         while let Some(piece) = pieces.try_next().await.map_err(unreadable)? {
             bytes.extend_from_slice(&piece);
         }
-        let read: Option<Configuration> = serde_json::from_slice(&bytes).ok();
-        Ok(read.and_then(|read| read.config?.labels).unwrap_or_default())
+        Ok(Some(bytes))
     }
 }
 
 fn unreadable(source: std::io::Error) -> larder_blobs::Error {
-    larder_blobs::Error::Io { context: "an image's configuration cannot be read".to_owned(), source }
+    larder_blobs::Error::Io { context: "a small blob cannot be read".to_owned(), source }
 }
 
 fn is_readable(config: &Descriptor) -> bool {

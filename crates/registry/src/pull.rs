@@ -30,6 +30,8 @@ pub struct Manifest {
     pub media_type: String,
     /// Its bytes.
     pub bytes: Bytes,
+    /// What who pulls it should be told.
+    pub warnings: Vec<String>,
 }
 
 /// A manifest's facts.
@@ -41,6 +43,8 @@ pub struct ManifestHead {
     pub media_type: String,
     /// Its length in bytes.
     pub size: u64,
+    /// What who pulls it should be told.
+    pub warnings: Vec<String>,
 }
 
 /// A blob's facts.
@@ -88,10 +92,11 @@ impl Registry {
     ) -> Result<Manifest> {
         let row = self.manifest_row(actor, repository, reference, true).await?;
         let bytes = row.bytes.ok_or_else(|| Error::Internal("a manifest was read without its bytes".to_owned()))?;
+        let warnings = self.judge_pull(actor, repository, reference, &row.digest, true).await?;
         self.note(&self.inner.pulls, repository, row.digest);
         self.inner.stage_pulls.note(repository, row.digest, actor.identity(), self.now());
         self.sample_pull(actor, repository, reference, (&row.digest, &row.media_type, row.size));
-        Ok(Manifest { digest: row.digest, media_type: row.media_type, bytes })
+        Ok(Manifest { digest: row.digest, media_type: row.media_type, bytes, warnings })
     }
 
     /// A manifest's facts; no pull.
@@ -102,11 +107,17 @@ impl Registry {
         reference: &Reference,
     ) -> Result<ManifestHead> {
         let row = self.manifest_row(actor, repository, reference, false).await?;
+        let warnings = self.judge_pull(actor, repository, reference, &row.digest, false).await?;
         if matches!(reference, Reference::Digest(_)) && actor.may(Action::Push, repository) {
             // He will not push what is here: the index that names it comes next (**Invariant 6**).
             self.note(&self.inner.renewals, repository, row.digest);
         }
-        Ok(ManifestHead { digest: row.digest, media_type: row.media_type, size: row.size })
+        Ok(ManifestHead { digest: row.digest, media_type: row.media_type, size: row.size, warnings })
+    }
+
+    /// The digest of a manifest. No pull, and no rule is asked.
+    pub async fn resolve(&self, actor: &Actor, repository: &RepositoryName, reference: &Reference) -> Result<Digest> {
+        Ok(self.manifest_row(actor, repository, reference, false).await?.digest)
     }
 
     /// Whether a blob is here, with its bytes. For a caller who may push, "yes" is a promise: without an edge in this repository it comes with a lease

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::clock::before;
 use crate::history::keeps_tags;
+use crate::rules::Act;
 use crate::{Action, Actor, Error, Registry, Result};
 
 /// Absent targets named in one warning; the rest are counted.
@@ -59,6 +60,9 @@ impl Registry {
         let tags = tags_of(&push);
         self.may_move(repository, &tags, subject.is_some()).await?;
         let labels = self.labels_of(actor, repository, &manifest).await;
+        let pushed = (&manifest, &digest, push.bytes.len() as u64);
+        let content = async |rules: &_| self.content_of(actor, repository, pushed, &tags, rules).await;
+        let door = self.door(actor, repository, Act::Push, &tags, content).await?;
         let outcome = self.inner.catalog.put_manifest(PutManifest {
             repository: repository.clone(),
             digest,
@@ -77,6 +81,7 @@ impl Registry {
             taken_since: before(self.now(), self.inner.settings.taken_memory),
             stamp: self.stamp(actor),
             jobs: Vec::new(),
+            door,
         });
         match outcome.await? {
             PutManifestOutcome::Stored { missing, .. } => {
@@ -84,6 +89,12 @@ impl Registry {
                 Ok(ManifestPushed { digest, subject, tags, warnings })
             }
             PutManifestOutcome::TagKept(tag) => Err(Error::TagKept(tag)),
+            PutManifestOutcome::Judged { missing, judgement } => {
+                let mut warnings = self.warned(&judgement);
+                warnings.extend(self.warn_about(&missing));
+                Ok(ManifestPushed { digest, subject, tags, warnings })
+            }
+            PutManifestOutcome::Refused(told) => Err(self.refused(actor, repository, told)),
             PutManifestOutcome::SizeMismatch { child, stated, actual } => {
                 Err(Error::SizeInvalid { digest: child, stated, actual })
             }

@@ -13,6 +13,7 @@ use larder_oci::{Action, Actions, Digest, RepositoryName};
 
 use crate::clock::after;
 use crate::promotion::NotedPulls;
+use crate::rules::Heard;
 use crate::session::Sessions;
 use crate::webhooks::Sample;
 use crate::{Actor, Clock, CreateOnPush, Error, Result, Settings, Verdict};
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     /// Of these, the ones that become events.
     pub sample: Sample,
     pub counters: Counters,
+    /// What rules said.
+    pub heard: Heard,
     /// One evaluation of a policy at a time.
     pub evaluating: tokio::sync::Mutex<()>,
     /// When policies run next by themselves.
@@ -95,6 +98,10 @@ pub struct Statistics {
     pub open_uploads: Option<(u64, u64)>,
     /// Manifests whose required targets were absent at their push; `None` when the catalog cannot be read.
     pub incomplete_manifests: Option<u64>,
+    /// Rules that refused something, since the start.
+    pub rules_refused: u64,
+    /// Rules that warned, since the start.
+    pub rules_warned: u64,
     /// Deliveries to webhooks that were made, since the start.
     pub deliveries_made: u64,
     /// Attempts of deliveries that failed, since the start.
@@ -174,6 +181,7 @@ impl Registry {
             stage_pulls: NotedPulls::default(),
             sample: Sample::default(),
             counters: Counters::default(),
+            heard: Heard::default(),
             importing: tokio::sync::Mutex::default(),
             closed_to_clients: AtomicBool::new(false),
         };
@@ -224,7 +232,10 @@ impl Registry {
     pub async fn statistics(&self) -> Statistics {
         let counters = &self.inner.counters;
         let space = self.inner.store.space().await.ok().flatten();
+        let (rules_refused, rules_warned) = self.inner.heard.counted();
         Statistics {
+            rules_refused,
+            rules_warned,
             open_writers: self.inner.sessions.open() as u64,
             damaged_reads: counters.damaged_reads.load(Ordering::Relaxed),
             swept_blobs: counters.swept_blobs.load(Ordering::Relaxed),
@@ -257,6 +268,7 @@ impl Registry {
         }
         self.flush_sample().await?;
         self.flush_stage_pulls().await?;
+        self.flush_heard().await?;
         if !renewals.is_empty() {
             self.inner.catalog.renewed(&renewals).await?;
         }

@@ -137,6 +137,8 @@ fn domain_metrics(statistics: &Statistics) -> Registry {
     counter("scrubbed_blobs", "Objects that the scrub read back", statistics.scrubbed_blobs);
     counter("scrubbed_bytes", "Bytes that the scrub read back", statistics.scrubbed_bytes);
     counter("scrub_wrong", "Objects and manifests that the scrub found missing or wrong", statistics.scrub_wrong);
+    counter("rules_refused", "Pushes, moves, deletes and pulls that rules refused", statistics.rules_refused);
+    counter("rules_warned", "Warnings of rules about what they let pass", statistics.rules_warned);
     counter("webhook_deliveries", "Deliveries to webhooks that were made", statistics.deliveries_made);
     counter("webhook_failures", "Attempts of deliveries to webhooks that failed", statistics.deliveries_failed);
     let catalog = &statistics.catalog;

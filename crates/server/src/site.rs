@@ -65,6 +65,11 @@ impl Site {
         self.host.as_ref().map_or("HOST", Authority::as_str)
     }
 
+    /// A text of the domain, which does not know this server's name and says `HOST` where a command needs it.
+    pub fn named_in(&self, text: &str) -> String {
+        text.replace("docker pull HOST/", &format!("docker pull {}/", self.name()))
+    }
+
     /// `https://host:port`, without a slash at the end. A request without a host gets the path of this server alone.
     pub fn origin(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };

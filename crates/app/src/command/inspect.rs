@@ -7,7 +7,7 @@ use clap::Args;
 use larder_client::Repository;
 use larder_client::model_pack;
 use larder_client::source::{Remote, Source as _};
-use larder_oci::{Descriptor, Digest, ParsedManifest, media_type};
+use larder_oci::{Descriptor, Digest, ImageReference, ParsedManifest, media_type};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ use crate::outcome::{Failure, Result};
 use crate::table::write_table;
 
 use super::copy::remote;
-use super::reference_arg::resolve_then;
+use super::reference_arg::{now, resolve_then};
 use super::registry_args::RegistryArgs;
 
 /// A configuration larger than this is not looked into.
@@ -42,6 +42,12 @@ pub struct InspectArgs {
 struct Inspected {
     reference: String,
     digest: Digest,
+    /// Of `latest` and of stages, the version that they are now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    /// What the registry has to say about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     media_type: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     artifact_type: Option<String>,
@@ -102,8 +108,14 @@ struct Referrer {
 pub async fn run(args: InspectArgs, context: &Context) -> Result {
     let reference = resolve_then(&args.reference, context).await?;
     let client = args.registry.client(None, context)?;
-    let source: Remote = remote(&client, &reference)?;
-    let root = source.root().await?;
+    // By digest where the registry says what the tag is: a rule may forbid to pull it, not to look.
+    let now = now(&reference, context).await;
+    let looked_at = match &now {
+        Some(now) => ImageReference { tag: None, digest: Some(now.digest), ..reference.clone() },
+        None => reference.clone(),
+    };
+    let source: Remote = remote(&client, &looked_at)?;
+    let (root, warnings) = source.look().await?;
     if args.raw {
         let mut out = context.stdout();
         out.write_all(&root.bytes)?;
@@ -120,8 +132,13 @@ pub async fn run(args: InspectArgs, context: &Context) -> Result {
     // Of an image without a type of its own its configuration's stands in.
     let config_type = manifest.config.as_ref().map(|config| config.media_type.clone());
     let parts = manifest.config.iter().chain(&manifest.layers).map(|part| part.size).sum::<u64>();
+    let (version, told) = now.map(|now| (now.version, now.warnings)).unwrap_or_default();
+    let warnings: Vec<String> = warnings.into_iter().chain(told).collect();
+    warnings.iter().for_each(|warning| context.note(format_args!("{reference}: {warning}")));
     let inspected = Inspected {
         reference: reference.to_string(),
+        version,
+        warnings,
         digest: root.descriptor.digest,
         media_type: manifest.media_type,
         artifact_type: manifest.artifact_type.filter(|own| config_type.as_ref() != Some(own)),
@@ -187,6 +204,9 @@ fn print(inspected: &Inspected, out: &mut dyn Write) -> io::Result<()> {
     let mut line = |name: &str, value: &str| writeln!(out, "{:<14} {}", name, plain(value));
     line("reference", &inspected.reference)?;
     line("digest", &inspected.digest.to_string())?;
+    if let Some(version) = &inspected.version {
+        line("version", version)?;
+    }
     line("type", &inspected.media_type)?;
     if let Some(artifact_type) = &inspected.artifact_type {
         line("artifact type", artifact_type)?;

@@ -28,6 +28,7 @@ pub mod repo;
 pub mod robot;
 pub mod search;
 pub mod stage;
+pub mod rules;
 pub mod tag;
 pub mod token;
 mod transfer_progress;
@@ -99,6 +100,9 @@ pub enum Command {
     /// Say which images a repository lets go of, and see it first
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Say what may be pushed, moved, removed and pulled
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Look after users
     #[command(subcommand)]
     User(user::UserCommand),
@@ -176,6 +180,7 @@ impl Command {
             Self::Rollback(args) => Some(&args.data),
             Self::Stage(command) => Some(command.data()),
             Self::Policy(command) => Some(command.data()),
+            Self::Rules(command) => Some(command.data()),
             Self::User(command) => Some(command.data()),
             Self::Group(command) => Some(command.data()),
             Self::Robot(command) => Some(command.data()),
@@ -213,6 +218,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Rollback(args) => promote::rollback(args, context).await,
         Command::Stage(command) => stage::run(command, context).await,
         Command::Policy(command) => policy::run(command, context).await,
+        Command::Rules(command) => rules::run(command, context).await,
         Command::Login(args) => login::login(args, context).await,
         Command::Logout(args) => login::logout(args, context).await,
         Command::Whoami(args) => login::whoami(args, context).await,

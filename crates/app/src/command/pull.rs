@@ -77,7 +77,8 @@ pub async fn run(args: PullArgs, context: &Context) -> Result {
     let reference = resolve(&args.reference, context)?;
     let client = args.registry.client(None, context)?;
     let named = remote(&client, &reference)?;
-    let root = named.root().await?;
+    let (root, warnings) = named.look().await?;
+    warnings.iter().for_each(|warning| context.note(format_args!("{reference}: {warning}")));
     let manifest = ParsedManifest::parse(&root.bytes, Some(&root.descriptor.media_type))
         .map_err(|error| Failure::failed(format!("{reference}: {error}")))?;
     let format = chosen(&args, &manifest);

@@ -1,7 +1,8 @@
 //! References as client commands take them. Without a host they mean the server that is talked to, never Docker Hub (case 18).
 
-use larder_oci::ImageReference;
+use larder_oci::{Digest, ImageReference, TagForm, TagKind};
 use larder_registry::point_in_time;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api_client::ApiClient;
@@ -76,8 +77,7 @@ pub async fn resolve_then(text: &str, context: &Context) -> Result<ImageReferenc
     let (Some(tag), None, Some(host)) = (&reference.tag, &reference.digest, &reference.host) else {
         return Err(Failure::usage(format!("`{text}`: a time follows a tag, as in NAME:TAG@{time}")));
     };
-    let meant = ServerAddress::of(context)?.filter(|server| server.host == *host);
-    let url = meant.map_or_else(|| server_url(host), |server| server.url());
+    let url = url_of(host, context)?;
     let api = ApiClient::tcp(&url)?;
     let path = format!("/api/v1/repositories/{}/-/tags/{tag}", reference.repository);
     let outcome = api.get::<Value>(&with_query(&path, &[("at", Some(time.to_owned()))])).await;
@@ -87,6 +87,35 @@ pub async fn resolve_then(text: &str, context: &Context) -> Result<ImageReferenc
     let digest =
         digest.ok_or_else(|| Failure::failed(format!("{url} does not say what {now} was: is it a Larder?")))?;
     Ok(ImageReference { tag: None, digest: Some(digest), ..reference })
+}
+
+/// What `latest` or a stage is now, as its registry knows it.
+#[derive(Debug, Deserialize)]
+pub struct Now {
+    /// The manifest.
+    pub digest: Digest,
+    /// The version that this is, if a tag says so.
+    pub version: Option<String>,
+    /// What rules say about pulling it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// What `latest` or a stage is now; nothing for other references, and nothing from a registry that is no Larder or does not say.
+pub async fn now(reference: &ImageReference, context: &Context) -> Option<Now> {
+    let (tag, None, Some(host)) = (reference.tag.as_ref()?, &reference.digest, &reference.host) else { return None };
+    if !matches!(TagForm::of(tag).kind(), TagKind::Latest | TagKind::Stage) {
+        return None;
+    }
+    let api = ApiClient::tcp(&url_of(host, context).ok()?).ok()?;
+    let found = api.get::<Now>(&format!("/api/v1/repositories/{}/-/tags/{tag}", reference.repository)).await;
+    api.close().await.and(found).ok()
+}
+
+/// The address of a registry that a reference names.
+fn url_of(host: &str, context: &Context) -> Result<String> {
+    let meant = ServerAddress::of(context)?.filter(|server| server.host == *host);
+    Ok(meant.map_or_else(|| server_url(host), |server| server.url()))
 }
 
 /// A reference and the time behind it, if there is one. What a digest begins with is no time.

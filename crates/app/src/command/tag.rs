@@ -178,6 +178,7 @@ async fn list(api: &ApiClient, path: &str, args: &LsArgs, context: &Context) -> 
 const TAGS: &[Column] = &[
     Column { title: "TAG", cell: |tag| text(&tag["name"]) },
     Column { title: "KIND", cell: |tag| text(&tag["kind"]) },
+    Column { title: "IS NOW", cell: |tag| text(&tag["current_version"]) },
     Column { title: "DIGEST", cell: |tag| digest(&tag["digest"]) },
     Column { title: "SIZE", cell: |tag| rounded_size(tag["size"].as_u64().unwrap_or(0)) },
     Column { title: "UPDATED", cell: |tag| time(&tag["updated"]) },
@@ -213,6 +214,8 @@ async fn add(args: AddArgs, context: &Context) -> Result {
                 api.send(Method::PUT, &format!("{path}/-/tags/{tag}"), &json!({ "reference": reference })).await?;
             let digest = moved["digest"].as_str().unwrap_or_default().to_owned();
             context.emit(&moved, |out| writeln!(out, "{repository}:{tag} -> {digest}"))?;
+            let warnings = moved["warnings"].as_array().map_or(&[][..], Vec::as_slice);
+            warnings.iter().for_each(|warning| context.note(format_args!("{repository}:{tag}: {}", text(warning))));
         }
         Ok(())
     };

@@ -11,6 +11,7 @@ mod ldap;
 mod limits;
 mod policies;
 mod promotion;
+mod rules;
 mod secrets;
 mod serving;
 mod sign_up;

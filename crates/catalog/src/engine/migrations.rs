@@ -27,9 +27,10 @@ pub(crate) const SQLITE: &[Migration] = &[
     Migration { version: 7, name: "webhooks", text: include_str!("../../migrations/sqlite/0007_webhooks.sql") },
     Migration { version: 8, name: "limits", text: include_str!("../../migrations/sqlite/0008_limits.sql") },
     Migration { version: 9, name: "newest_tags", text: include_str!("../../migrations/sqlite/0009_newest_tags.sql") },
+    Migration { version: 10, name: "rules", text: include_str!("../../migrations/sqlite/0010_rules.sql") },
+    Migration { version: 11, name: "promotion", text: include_str!("../../migrations/sqlite/0011_promotion.sql") },
     Migration { version: 12, name: "sign_ups", text: include_str!("../../migrations/sqlite/0012_sign_ups.sql") },
     Migration { version: 13, name: "search", text: include_str!("../../migrations/sqlite/0013_search.sql") },
-    Migration { version: 11, name: "promotion", text: include_str!("../../migrations/sqlite/0011_promotion.sql") },
 ];
 
 /// PostgreSQL's steps.
@@ -43,9 +44,10 @@ pub(crate) const POSTGRES: &[Migration] = &[
     Migration { version: 7, name: "webhooks", text: include_str!("../../migrations/postgres/0007_webhooks.sql") },
     Migration { version: 8, name: "limits", text: include_str!("../../migrations/postgres/0008_limits.sql") },
     Migration { version: 9, name: "newest_tags", text: include_str!("../../migrations/postgres/0009_newest_tags.sql") },
+    Migration { version: 10, name: "rules", text: include_str!("../../migrations/postgres/0010_rules.sql") },
+    Migration { version: 11, name: "promotion", text: include_str!("../../migrations/postgres/0011_promotion.sql") },
     Migration { version: 12, name: "sign_ups", text: include_str!("../../migrations/postgres/0012_sign_ups.sql") },
     Migration { version: 13, name: "search", text: include_str!("../../migrations/postgres/0013_search.sql") },
-    Migration { version: 11, name: "promotion", text: include_str!("../../migrations/postgres/0011_promotion.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

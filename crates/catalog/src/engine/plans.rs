@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use larder_oci::Actions;
+use larder_oci::{Actions, VersionScope};
 
 use crate::Catalog;
 use crate::engine::{Kind, Tx};
@@ -18,6 +18,7 @@ use crate::model::access::{
 };
 use crate::model::policy::{ExpiringImage, ImagePart};
 use crate::model::promotion::{NotedPull, Promotion, PromotionOutcome, StagePlace, StageQuestion};
+use crate::model::rules::Asked;
 use crate::model::webhooks::{DeliveryState, Settlement};
 use crate::model::{
     ImageSearch, MountSource, NewJob, NewQuota, Purge, RepositoryFilter, RepositorySearch, RollbackTo, Sought,
@@ -156,6 +157,7 @@ async fn exercise(f: &Fixture) {
     f.delete_manifest(&a, &push.digest, at(30), None, stamp(2)).await.expect("answered");
     policies(f).await;
     promotion(f).await;
+    rules(f).await;
     f.sweep_all(40).await;
     f.queue_unreferenced(at(1)).await.expect("answered");
     f.remove_repository(&a, stamp(3), at(30), None).await.expect("answered");
@@ -203,6 +205,21 @@ async fn trash(f: &Fixture) {
     f.push(push.clone()).await;
     delete().await;
     f.empty_trash(at(99)).await.expect("answered");
+}
+
+async fn rules(f: &Fixture) {
+    let a = name("a");
+    for text in ["a", "a*"] {
+        f.set_rules(&pattern(text), "{}", stamp(1)).await.expect("answered");
+    }
+    f.rules(None, 9).await.expect("answered");
+    f.rules_for(&a).await.expect("answered");
+    f.push(manifest("a", 8, vec![], &["1.0.0-0123456"])).await;
+    let asked = Asked { places: vec![tag("1.0.0-0123456")], newest: vec![VersionScope::of(&[1])], names: true };
+    let digest = manifest("a", 8, vec![], &[]).digest;
+    f.standing(&a, &asked, Some(digest)).await.expect("answered");
+    f.remove_rules(&pattern("a*"), stamp(1)).await.expect("answered");
+    f.delete_tag(&a, &tag("1.0.0-0123456"), stamp(1)).await.expect("answered");
 }
 
 async fn policies(f: &Fixture) {

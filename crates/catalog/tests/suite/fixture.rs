@@ -276,6 +276,7 @@ pub fn manifest(repository: &str, number: u64, edges: Vec<NewEdge>, tags: &[&str
         taken_since: at(-10_000),
         stamp: stamp(1),
         jobs: Vec::new(),
+        door: None,
     }
 }
 

@@ -18,6 +18,7 @@ mod quotas;
 mod races;
 mod repositories;
 mod search;
+mod rules;
 mod sweep;
 mod tag_list;
 mod tags;

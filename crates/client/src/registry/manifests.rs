@@ -38,6 +38,8 @@ pub struct FetchedManifest {
     pub media_type: String,
     /// Its bytes, which are never written anew.
     pub bytes: Bytes,
+    /// `Warning` headers.
+    pub warnings: Vec<String>,
 }
 
 /// What a `HEAD` tells of a manifest.
@@ -70,7 +72,7 @@ impl Repository {
         let response = self.host.expect(&self.manifest_call(Method::GET, reference)?, &[200]).await?;
         let subject = self.named(reference);
         let announced = reply::content_digest(response.headers());
-        let content_type = content_type(&response);
+        let (content_type, warnings) = (content_type(&response), reply::warnings(response.headers()));
         let bytes = reply::body(response, MANIFEST_LIMIT, &subject, self.host.options.idle).await?;
         let expected = match reference {
             Reference::Digest(digest) => Some(*digest),
@@ -82,7 +84,7 @@ impl Repository {
             return Err(Error::DigestMismatch { subject, expected: Box::new(expected), actual: Box::new(digest) });
         }
         let media_type = content_type.unwrap_or_else(|| media_type_inside(&bytes));
-        Ok(FetchedManifest { digest, media_type, bytes })
+        Ok(FetchedManifest { digest, media_type, bytes, warnings })
     }
 
     /// Looks at a manifest (end-3); `None` when it is not there.

@@ -34,6 +34,13 @@ impl Remote {
     pub fn with_ranges(self, ranges: Ranges) -> Self {
         Self { ranges, lanes: Arc::new(Lanes::new(ranges.streams)), ..self }
     }
+
+    /// The manifest, and what its registry has to say about it.
+    pub async fn look(&self) -> Result<(Document, Vec<String>)> {
+        let fetched = self.repository.manifest(&self.reference).await?;
+        let descriptor = Descriptor::new(fetched.media_type, fetched.digest, fetched.bytes.len() as u64);
+        Ok((Document { descriptor, bytes: fetched.bytes }, fetched.warnings))
+    }
 }
 
 #[async_trait]
@@ -43,9 +50,7 @@ impl Source for Remote {
     }
 
     async fn root(&self) -> Result<Document> {
-        let fetched = self.repository.manifest(&self.reference).await?;
-        let descriptor = Descriptor::new(fetched.media_type, fetched.digest, fetched.bytes.len() as u64);
-        Ok(Document { descriptor, bytes: fetched.bytes })
+        Ok(self.look().await?.0)
     }
 
     async fn manifest(&self, descriptor: &Descriptor) -> Result<Bytes> {

@@ -122,6 +122,14 @@ impl TagForm {
         self.version.as_ref()
     }
 
+    /// Major, minor and patch of a release: a version of three parts with nothing behind them.
+    pub fn release(&self) -> Option<[u64; 3]> {
+        let version = self.version.as_ref().filter(|_| self.kind == TagKind::Version)?;
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let is_release = version.parts() == 3 && is_plain(version.as_str().trim_start_matches('v'));
+        is_release.then(|| version.release())
+    }
+
     /// The commit that a commit or a build names.
     pub fn commit(&self) -> Option<&str> {
         self.commit.as_deref()

@@ -39,11 +39,38 @@ impl TagKey {
     }
 }
 
+/// Versions that begin with the same parts: all of them, those of a major version, or those of a minor one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VersionScope(Vec<u64>);
+
+impl VersionScope {
+    /// The versions that begin with these parts, at most two.
+    pub fn of(parts: &[u64]) -> Self {
+        Self(parts.iter().copied().take(2).collect())
+    }
+
+    /// Whether a release is one of them.
+    pub fn holds(&self, release: &[u64; 3]) -> bool {
+        release.starts_with(&self.0)
+    }
+
+    /// The keys of their tags: from the first on, and below the second.
+    pub fn keys(&self) -> (Vec<u8>, Vec<u8>) {
+        let mut from = vec![VERSION];
+        self.0.iter().for_each(|part| number(&mut from, *part));
+        let below = from.iter().copied().chain([u8::MAX]).collect();
+        (from, below)
+    }
+}
+
+/// The rank of versions and their builds.
+const VERSION: u8 = 8;
+
 fn rank(form: &TagForm) -> u8 {
     match form.kind() {
-        TagKind::Version => 8,
+        TagKind::Version => VERSION,
         TagKind::Build if form.is_dated() => 7,
-        TagKind::Build => 8,
+        TagKind::Build => VERSION,
         TagKind::Date => 7,
         TagKind::Latest => 6,
         TagKind::Stage => 5,

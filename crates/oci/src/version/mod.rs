@@ -13,7 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use self::form::{TagForm, TagKind};
-pub use self::key::TagKey;
+pub use self::key::{TagKey, VersionScope};
 pub use self::range::VersionRange;
 use self::suffix::Suffix;
 use crate::parse_error::{ParseError, shown};

@@ -120,6 +120,7 @@ fn read(
         // As old as it is: policies count from there.
         stamp: Stamp { at: link.written, ..stamp.clone() },
         jobs: Vec::new(),
+        door: None,
     };
     Ok((parsed, manifest))
 }

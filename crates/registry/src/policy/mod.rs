@@ -21,6 +21,7 @@ mod told;
 mod translate;
 
 pub use by_hand::{ByHand, Removed, Selected, Selection, Undone};
+pub(crate) use document::Document;
 pub use evaluate::{Decision, Evaluation, Stay, evaluate};
 pub use facts::{Blob, Facts, Image};
 pub use preview::{Going, Near, NearReason, Preview, preview};
@@ -28,6 +29,7 @@ pub use problem::{Problem, Problems};
 pub use rule::{Act, Count, Policy, ProtectedStages, Rule, StorageClass, TagMatch, TagStatus};
 pub use run::{PolicyReport, PolicyRound, PolicyRunView};
 pub use tag_pattern::TagPattern;
+pub(crate) use texts::specificity;
 pub use texts::{PolicyText, PolicyView, ProtectedBy};
 pub use told::{GoingImage, NearlyGoing, PolicyPreview, RuleName};
 pub use translate::{Origin, Translated, translate};

@@ -168,7 +168,7 @@ impl Registry {
 }
 
 /// A name before patterns, then by what stands before the first wildcard, then by length; the last decides between two like ones.
-fn specificity(pattern: &RepositoryPattern) -> (bool, usize, usize, String) {
+pub(crate) fn specificity(pattern: &RepositoryPattern) -> (bool, usize, usize, String) {
     let text = pattern.as_str();
     (pattern.is_literal(), pattern.stem().len(), text.len(), text.to_owned())
 }

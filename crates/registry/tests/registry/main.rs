@@ -17,6 +17,7 @@ mod pushes;
 mod readiness;
 mod recognition;
 mod register;
+mod rules;
 mod scrubbing;
 mod soak;
 mod space;

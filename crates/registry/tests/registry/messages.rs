@@ -64,8 +64,12 @@ fn place(error: &Error) -> usize {
         Error::PolicyPaused(_) => 40,
         Error::UploadTooLarge { .. } => 41,
         Error::OverQuota(_) => 42,
-        Error::TagKept(_) => 43,
-        Error::Promotion(_) => 43,
+        Error::TagKept(_) => 47,
+        Error::Promotion(_) => 48,
+        Error::RulesInvalid(_) => 43,
+        Error::RulesUnknown(_) => 44,
+        Error::TooManyRules(_) => 45,
+        Error::Refused(_) => 46,
     }
 }
 
@@ -73,6 +77,13 @@ fn all() -> Vec<Error> {
     let (repository, id, digest): (RepositoryName, _, Digest) = (name("team/model"), nowhere(), sha256(b"x"));
     let policy = larder_registry::policy::Policy::read("{").expect_err("no policy");
     let invalid = larder_oci::ParsedManifest::parse(b"{", None).expect_err("no manifest");
+    let told = larder_registry::rules::Told {
+        rule: "immutable",
+        pattern: Some((&repository).into()),
+        tag: Some("1.2.3".parse().expect("a tag")),
+        why: "1.2.3 is immutable".to_owned(),
+        instead: "use another tag".to_owned(),
+    };
     let over = OverQuota {
         pattern: "team/**".parse().expect("a pattern"),
         counted: Counted::Bytes,
@@ -100,6 +111,10 @@ fn all() -> Vec<Error> {
         Error::PreconditionFailed { current: Some(digest) },
         Error::RepositoryExists(repository.clone()),
         Error::PolicyInvalid(policy),
+        Error::RulesInvalid(larder_registry::rules::read("{").expect_err("no rules")),
+        Error::RulesUnknown((&repository).into()),
+        Error::TooManyRules(1_000),
+        Error::Refused(vec![told]),
         Error::PolicyUnknown((&repository).into()),
         Error::NoPolicy(repository.clone()),
         Error::TooManyPolicies(1_000),
@@ -144,7 +159,7 @@ fn all() -> Vec<Error> {
 #[test]
 fn no_error_names_a_path_a_secret_or_another_tenant() {
     let errors = all();
-    for place_in_table in 0..=43 {
+    for place_in_table in 0..=48 {
         assert!(errors.iter().any(|error| place(error) == place_in_table), "variant {place_in_table} is not tried");
     }
     for error in &errors {

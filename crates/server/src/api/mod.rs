@@ -18,6 +18,7 @@ mod repositories;
 mod robots;
 mod route;
 mod search;
+mod rules;
 mod sessions;
 mod sign_ups;
 mod tags;
@@ -161,6 +162,9 @@ async fn dispatch(call: Call<'_>, body: Body, route: Route) -> Result<Response> 
         | Route::Approvals(_)
         | Route::StageRollback(..)
         | Route::StagePulls(..) => about_promotion(call, body, route).await,
+        Route::Rules(_) | Route::RulesTest(_) | Route::AllRules | Route::PatternRules(_) => {
+            about_rules(call, body, route).await
+        }
         Route::Users
         | Route::User(_)
         | Route::Password(_)
@@ -237,6 +241,20 @@ async fn about_promotion(call: Call<'_>, body: Body, route: Route) -> Result<Res
         (Route::Approvals(name), Method::POST) => promotion::approve(call, body, name).await,
         (Route::StageRollback(name, stage), Method::POST) => promotion::rollback(call, body, name, stage).await,
         (Route::StagePulls(name, stage), Method::GET | Method::HEAD) => promotion::pulls(call, name, stage).await,
+        (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
+    }
+}
+
+async fn about_rules(call: Call<'_>, body: Body, route: Route) -> Result<Response> {
+    let method = call.head.method.clone();
+    match (route, method) {
+        (Route::Rules(name), Method::GET | Method::HEAD) => rules::show(call, name).await,
+        (Route::Rules(name), Method::PUT) => rules::set(call, body, name).await,
+        (Route::Rules(name), Method::DELETE) => rules::remove(call, name).await,
+        (Route::RulesTest(name), Method::POST) => rules::test(call, body, name).await,
+        (Route::AllRules, Method::GET | Method::HEAD) => rules::list(call).await,
+        (Route::PatternRules(pattern), Method::PUT) => rules::set_pattern(call, body, pattern).await,
+        (Route::PatternRules(pattern), Method::DELETE) => rules::remove_pattern(call, pattern).await,
         (route, _) => Ok(problem::method_not_allowed(route.methods(), &call.request_id)),
     }
 }

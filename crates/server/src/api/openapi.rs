@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, policies, promotion, quotas, repositories, robots, search, sessions,
-    sign_ups, tags, trash, trusts, upkeep, users, webhooks, whoami,
+    audit, credentials, grants, groups, imports, oidc, policies, promotion, quotas, repositories, robots, rules, search,
+    sessions, sign_ups, tags, trash, trusts, upkeep, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
 use crate::html::{self, escaped};
@@ -76,6 +76,13 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         policies::set_pattern,
         policies::remove_pattern,
         policies::resume,
+        rules::show,
+        rules::set,
+        rules::remove,
+        rules::test,
+        rules::list,
+        rules::set_pattern,
+        rules::remove_pattern,
         whoami::show,
         users::list,
         users::create,

@@ -106,7 +106,8 @@ impl From<Error> for Problem {
             | Error::NameInUse(_)
             | Error::InUse { .. }
             | Error::PolicyPaused(_)
-            | Error::TooManyPolicies(_) => StatusCode::CONFLICT,
+            | Error::TooManyPolicies(_)
+            | Error::TooManyRules(_) => StatusCode::CONFLICT,
             Error::Promotion(refusal) => promotion(refusal).0,
             _ => StatusCode::from_u16(code.status()).expect("a test pins the table of codes"),
         };
@@ -123,7 +124,11 @@ impl From<Error> for Problem {
             Error::RepositoryExists(_) | Error::NameInUse(_) => "NAME_IN_USE",
             Error::PolicyInvalid(_) => "POLICY_INVALID",
             Error::PolicyUnknown(_) | Error::NoPolicy(_) => "POLICY_UNKNOWN",
-            Error::PolicyPaused(_) | Error::TooManyPolicies(_) => "REFUSED_BY_POLICY",
+            Error::RulesInvalid(_) => "RULES_INVALID",
+            Error::RulesUnknown(_) => "RULES_UNKNOWN",
+            Error::PolicyPaused(_) | Error::TooManyPolicies(_) | Error::Refused(_) | Error::TooManyRules(_) => {
+                "REFUSED_BY_POLICY"
+            }
             Error::Promotion(refusal) => promotion(refusal).1,
             _ => code.as_str(),
         };

@@ -152,6 +152,14 @@ pub(super) enum Route {
     StageRollback(RepositoryName, Tag),
     /// `/api/v1/repositories/<name>/-/stages/<stage>/pulls`
     StagePulls(RepositoryName, Tag),
+    /// `/api/v1/repositories/<name>/-/rules`
+    Rules(RepositoryName),
+    /// `/api/v1/repositories/<name>/-/rules/test`
+    RulesTest(RepositoryName),
+    /// `/api/v1/rules`
+    AllRules,
+    /// `/api/v1/rules/<pattern>`
+    PatternRules(RepositoryPattern),
 }
 
 impl Route {
@@ -245,6 +253,10 @@ impl Route {
             ["v1", "repositories", name @ .., "-", "approvals"] => Ok(Self::Approvals(repository(name)?)),
             ["v1", "stages"] => Ok(Self::StageSets),
             ["v1", "stages", pattern @ ..] => Ok(Self::PatternStages(parse_pattern(pattern)?)),
+            ["v1", "repositories", name @ .., "-", "rules"] => Ok(Self::Rules(repository(name)?)),
+            ["v1", "repositories", name @ .., "-", "rules", "test"] => Ok(Self::RulesTest(repository(name)?)),
+            ["v1", "rules"] => Ok(Self::AllRules),
+            ["v1", "rules", pattern @ ..] => Ok(Self::PatternRules(parse_pattern(pattern)?)),
             ["v1", "repositories", name @ ..] if !name.contains(&"-") => Ok(Self::Repository(repository(name)?)),
             _ => Err(Problem::nothing_here()),
         }
@@ -272,6 +284,7 @@ impl Route {
             | Self::Policies
             | Self::StageSets
             | Self::StagePulls(..)
+            | Self::AllRules
             | Self::History(..) => "GET, HEAD",
             Self::Sweep
             | Self::Verify
@@ -286,6 +299,7 @@ impl Route {
             | Self::UndeleteRepository(_)
             | Self::Purge
             | Self::PolicyApply(_)
+            | Self::RulesTest(_)
             | Self::PoliciesResume
             | Self::Promotions(_)
             | Self::Approvals(_)
@@ -313,8 +327,8 @@ impl Route {
             Self::Quotas => "GET, HEAD, PUT",
             Self::Grant(_) | Self::Quota(_) => "GET, HEAD, DELETE",
             Self::PolicyPreview(_) => "GET, HEAD, POST",
-            Self::PatternPolicy(_) | Self::PatternStages(_) => "PUT, DELETE",
-            Self::Policy(_) | Self::Stages(_) | Self::Tag(..) => "GET, HEAD, PUT, DELETE",
+            Self::PatternPolicy(_) | Self::PatternRules(_) | Self::PatternStages(_) => "PUT, DELETE",
+            Self::Policy(_) | Self::Rules(_) | Self::Stages(_) | Self::Tag(..) => "GET, HEAD, PUT, DELETE",
             Self::Trust(_) => "GET, HEAD, PUT, PATCH, DELETE",
         }
     }
@@ -339,13 +353,16 @@ impl Route {
             Self::UndeleteTag(name, _) | Self::UndeleteManifest(name, _) | Self::Trash(name) => {
                 Need::Repository(name.clone(), Action::Delete)
             }
-            Self::Policy(name) | Self::Stages(name) if action != Action::Pull => {
+            Self::Policy(name) | Self::Rules(name) | Self::Stages(name) if action != Action::Pull => {
                 Need::Repository(name.clone(), Action::Admin)
             }
             Self::PolicyPreview(name) | Self::PolicyApply(name) => Need::Repository(name.clone(), Action::Admin),
-            Self::Policy(name) | Self::PolicyRuns(name) | Self::Stages(name) | Self::Approvals(name) => {
-                Need::Repository(name.clone(), Action::Pull)
-            }
+            Self::Policy(name)
+            | Self::PolicyRuns(name)
+            | Self::Rules(name)
+            | Self::RulesTest(name)
+            | Self::Stages(name)
+            | Self::Approvals(name) => Need::Repository(name.clone(), Action::Pull),
             Self::Repository(name)
             | Self::Tags(name)
             | Self::Tag(name, _)

@@ -31,6 +31,8 @@ pub(super) struct TagDetails {
     kind: &'static str,
     /// The version of a version or a build.
     version: Option<String>,
+    /// Of `latest` and of stages, the version that they are now, if a tag of the same manifest says so.
+    current_version: Option<String>,
     /// The commit that a commit or a build names.
     commit: Option<String>,
     /// Labels of the image that tell where it comes from.
@@ -61,6 +63,10 @@ pub(super) struct TagMoved {
     name: String,
     /// The digest of the manifest it points to.
     digest: String,
+    /// The version that this is, if a tag of the same manifest says so.
+    version: Option<String>,
+    /// What rules say about it.
+    warnings: Vec<String>,
 }
 
 /// Where a tag is to go back.
@@ -120,6 +126,7 @@ impl From<TagRow> for TagDetails {
         let form = TagForm::of(&row.name);
         Self {
             kind: form.kind().as_str(),
+            current_version: None,
             version: form.version().map(|version| version.to_string()),
             commit: form.commit().map(str::to_owned),
             labels: labels(row.labels.as_deref()),
@@ -171,7 +178,12 @@ pub(super) async fn list(call: Call<'_>, name: RepositoryName) -> Result<Respons
     let wanted = page::read(&call)?;
     let listing = listing(&call)?;
     let found = call.registry.tag_rows(&call.actor, &name, &listing, &wanted).await?;
-    let mut response = ok(&TagPage { tags: found.items.into_iter().map(Into::into).collect() });
+    let mut tags = Vec::with_capacity(found.items.len());
+    for row in found.items {
+        let version = call.registry.row_version(&name, &row).await?;
+        tags.push(TagDetails { current_version: version.map(|tag| tag.to_string()), ..row.into() });
+    }
+    let mut response = ok(&TagPage { tags });
     let filter: Vec<(&str, &str)> = LISTING
         .iter()
         .filter_map(|key| Some((*key, call.query.first(key).filter(|value| !value.is_empty())?)))
@@ -215,10 +227,13 @@ pub(super) async fn show(call: Call<'_>, name: RepositoryName, tag: Tag) -> Resu
         let wrong = || Problem::bad_request(format!("at must be a time or a date, such as 2026-11-01, not {at:?}"));
         let at = point_in_time(at).ok_or_else(wrong)?;
         let digest = call.registry.tag_then(&call.actor, &name, &tag, at).await?;
-        return Ok(ok(&TagMoved { name: tag.to_string(), digest: digest.to_string() }));
+        let version = call.registry.manifest_version(&name, &digest).await?.map(|version| version.to_string());
+        return Ok(ok(&TagMoved { name: tag.to_string(), digest: digest.to_string(), version, warnings: Vec::new() }));
     }
-    let head = call.registry.manifest_head(&call.actor, &name, &Reference::Tag(tag.clone())).await?;
-    Ok(ok(&TagMoved { name: tag.to_string(), digest: head.digest.to_string() }))
+    let now = call.registry.tag_now(&call.actor, &name, &tag).await?;
+    let warnings = now.warnings.iter().map(|text| call.visitor.site.named_in(text)).collect();
+    let version = now.version.map(|version| version.to_string());
+    Ok(ok(&TagMoved { name: tag.to_string(), digest: now.digest.to_string(), version, warnings }))
 }
 
 /// Makes a tag, or points it elsewhere.
@@ -235,8 +250,10 @@ pub(super) async fn show(call: Call<'_>, name: RepositoryName, tag: Tag) -> Resu
 )]
 pub(super) async fn set(call: Call<'_>, body: Body, name: RepositoryName, tag: Tag) -> Result<Response> {
     let TagTarget { reference } = input::json(&call, body).await?;
-    let digest = call.registry.move_tag(&call.actor, &name, &tag, &reference).await?;
-    Ok(ok(&TagMoved { name: tag.to_string(), digest: digest.to_string() }))
+    let moved = call.registry.move_tag(&call.actor, &name, &tag, &reference).await?;
+    let version = call.registry.manifest_version(&name, &moved.digest).await?.map(|version| version.to_string());
+    let (digest, warnings) = (moved.digest.to_string(), moved.warnings);
+    Ok(ok(&TagMoved { name: tag.to_string(), digest, version, warnings }))
 }
 
 /// Points a tag at what it pointed to before.

@@ -35,6 +35,7 @@ pub(super) async fn show(call: Call<'_>, name: RepositoryName, reference: Refere
     let length = manifest.bytes.len() as u64;
     let mut response = Response::new(Body::from(manifest.bytes));
     headers(&mut response, &manifest.digest, &manifest.media_type, length);
+    warn(&mut response, &call, &manifest.warnings);
     Ok(response)
 }
 
@@ -46,6 +47,7 @@ pub(super) async fn head(call: Call<'_>, name: RepositoryName, reference: Refere
     }
     let mut response = Response::new(Body::empty());
     headers(&mut response, &manifest.digest, &manifest.media_type, manifest.size);
+    warn(&mut response, &call, &manifest.warnings);
     Ok(response)
 }
 
@@ -74,6 +76,13 @@ fn headers(response: &mut Response, digest: &Digest, media_type: &str, length: u
     headers.insert(DOCKER_CONTENT_DIGEST, header_text(&digest.to_string()));
     headers.insert(ETAG, etag::of(digest));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+}
+
+fn warn(response: &mut Response, call: &Call<'_>, texts: &[String]) {
+    let texts: Vec<String> = texts.iter().map(|text| call.visitor.site.named_in(text)).collect();
+    for warning in warnings(&texts) {
+        response.headers_mut().append(WARNING, warning);
+    }
 }
 
 fn is_known(call: &Call<'_>, digest: &Digest) -> bool {
@@ -145,8 +154,8 @@ async fn condition(call: &Call<'_>, name: &RepositoryName, reference: &Reference
         None => Ok(Condition::Any),
         Some(Tags::Digests(digests)) => Ok(Condition::IfMatch(digests)),
         // "Whatever is there": what is there now must still be there when the push is decided.
-        Some(Tags::Any) => match call.registry.manifest_head(&call.actor, name, reference).await {
-            Ok(current) => Ok(Condition::IfMatch(vec![current.digest])),
+        Some(Tags::Any) => match call.registry.resolve(&call.actor, name, reference).await {
+            Ok(digest) => Ok(Condition::IfMatch(vec![digest])),
             Err(Error::ManifestUnknown { .. }) => Ok(Condition::IfMatch(Vec::new())),
             Err(error) => Err(error.into()),
         },

@@ -118,7 +118,8 @@ async fn admitted(app: &App, asked: Asked, route: Route) -> Result<Response> {
         Err(refusal) if refusal.is_denied() => {
             Err(app.denied(&visitor, &need, &request_id, refusal.said().unwrap_or(DENIED)).await)
         }
-        outcome => outcome.map(|response| response.map(|body| toll.on(body))),
+        Err(refusal) => Err(refusal.at(&visitor.site)),
+        Ok(response) => Ok(response.map(|body| toll.on(body))),
     }
 }
 

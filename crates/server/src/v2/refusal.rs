@@ -13,6 +13,7 @@ use crate::answer::{self, Response};
 use crate::authentication::{Unadmitted, Unauthorized};
 use crate::limits::TooMuch;
 use crate::open_state::Refused;
+use crate::site::Site;
 
 /// Seconds after which a client may ask again.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("60");
@@ -95,6 +96,12 @@ impl Refusal {
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// With this server's name where the domain, which does not know it, says `HOST`.
+    pub fn at(mut self, site: &Site) -> Self {
+        self.message = self.message.map(|message| site.named_in(&message));
         self
     }
 

@@ -61,7 +61,7 @@ async fn tags_are_listed_moved_removed_and_remembered() {
     for (reference, digest) in [("1", &first), (&*second.to_string(), &second)] {
         let moved = client.json(Method::PUT, path, &json!({ "reference": reference })).await;
         moved.expect(200);
-        assert_eq!(moved.json(), json!({ "name": "stable", "digest": digest.to_string() }));
+        assert_eq!((&moved.json()["name"], &moved.json()["digest"]), (&json!("stable"), &json!(digest.to_string())));
         assert_eq!(client.get(path).await.json()["digest"], digest.to_string());
     }
     client.delete(path).await.expect(204);
@@ -167,7 +167,7 @@ async fn every_described_operation_is_served_and_the_description_is_served_too()
             operations += 1;
         }
     }
-    assert_eq!(operations, 93);
+    assert_eq!(operations, 100);
     let page = client.get("/api").await;
     page.expect(200);
     assert!(String::from_utf8_lossy(&page.body).contains("/api/v1/repositories/{name}/-/tags"));

@@ -11,6 +11,7 @@ mod policies;
 mod promotion;
 mod requests;
 mod search;
+mod rules;
 mod sockets;
 mod tls;
 mod v2;
