@@ -29,6 +29,7 @@ mod policies;
 mod push;
 mod quotas;
 mod repositories;
+mod snapshot;
 mod sweep;
 mod tag_list;
 mod tags;

@@ -4,6 +4,7 @@
 //! HTTP, accounts, or how it is configured.
 
 mod actor;
+mod backup;
 mod browse;
 mod clock;
 mod delete;
@@ -31,6 +32,7 @@ mod verify;
 pub mod webhooks;
 
 pub use actor::{Actor, Judge, Rights, Verdict, Visible};
+pub use backup::{Backup, BackupProgress, BackupReport, Damaged, RestoreReport};
 pub use browse::{
     Arrival, COUNTED, FoundRepositories, ManifestFacts, ManifestView, RepositoryOutline, RepositorySearch,
     TaggedManifest,
@@ -57,5 +59,5 @@ pub use settings::{CreateOnPush, Reserve, Settings, Sparse};
 pub use sweep::{SweepProgress, SweepReport};
 pub use trash::{Purged, Undeleted};
 pub use upload::{BodyStream, Mount, UploadBody, UploadStatus};
-pub use usage::Usage;
+pub use usage::{Counted, Usage};
 pub use verify::{Finding, FindingKind, VerifyOptions, VerifyProgress, VerifyReport};

@@ -3,6 +3,7 @@
 pub mod about;
 mod arrivals;
 pub mod audit;
+pub mod backup;
 pub mod config;
 pub mod copy;
 pub mod docker;
@@ -118,6 +119,10 @@ pub enum Command {
     Verify(upkeep::VerifyArgs),
     /// Show where the bytes are
     Usage(upkeep::UsageArgs),
+    /// Copy everything into a folder while the registry works: the first time whole, later what is new
+    Backup(backup::BackupArgs),
+    /// Put a backup back into an empty data folder
+    Restore(backup::RestoreArgs),
     /// Move in from another registry
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -160,6 +165,8 @@ impl Command {
             Self::Trust(command) => Some(command.data()),
             Self::Webhook(command) => Some(command.data()),
             Self::Audit(args) => Some(&args.data),
+            Self::Backup(args) => Some(&args.data),
+            Self::Restore(args) => Some(&args.data),
             Self::Whoami(args) => Some(&args.data),
             Self::Purge(args) => Some(&args.data),
             Self::Sweep(args) => Some(&args.data),
@@ -202,6 +209,8 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Scrub(args) => upkeep::scrub(args, context).await,
         Command::Verify(args) => upkeep::verify(args, context).await,
         Command::Usage(args) => upkeep::usage(args, context).await,
+        Command::Backup(args) => backup::backup(args, context).await,
+        Command::Restore(args) => backup::restore(args, context).await,
         Command::Import(command) => import::run(command, context).await,
         Command::Config(command) => config::run(command, context),
         Command::Completions(args) => about::completions(&args, context),

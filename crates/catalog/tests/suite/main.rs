@@ -16,6 +16,7 @@ mod policies;
 mod quotas;
 mod races;
 mod repositories;
+mod snapshot;
 mod sweep;
 mod tag_list;
 mod tags;

@@ -1,5 +1,6 @@
 //! The domain's behaviour, in-process: one binary, a module for each room.
 
+mod backups;
 mod deletes;
 mod driver;
 mod dropped;

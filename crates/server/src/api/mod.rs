@@ -4,6 +4,7 @@ pub(crate) mod openapi;
 pub(crate) mod problem;
 
 mod audit;
+mod backups;
 mod credentials;
 mod grants;
 mod groups;
@@ -268,6 +269,7 @@ async fn about_the_rest(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::Sweep, Method::POST) => upkeep::sweep(call).await,
         (Route::Purge, Method::POST) => trash::purge(call, body).await,
         (Route::Verify, Method::POST) => upkeep::verify(call, body).await,
+        (Route::Backups, Method::POST) => backups::create(call, body).await,
         (Route::ImportRegistry2, Method::POST) => imports::registry2(call, body).await,
         (Route::WhoAmI, Method::GET | Method::HEAD) => whoami::show(call).await,
         (Route::Credentials, Method::GET | Method::HEAD) => credentials::list(call).await,

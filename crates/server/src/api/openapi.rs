@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, sessions, tags, trash,
-    trusts, upkeep, users, webhooks, whoami,
+    audit, backups, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, sessions, tags,
+    trash, trusts, upkeep, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
 use crate::html::{self, escaped};
@@ -137,6 +137,7 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         upkeep::request_scrub,
         upkeep::sweep,
         upkeep::verify,
+        backups::create,
         imports::registry2,
     ),
     components(responses(ProblemAnswer), schemas(ProblemDocument))

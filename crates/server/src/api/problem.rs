@@ -105,6 +105,7 @@ impl From<Error> for Problem {
             | Error::NameInUse(_)
             | Error::InUse { .. }
             | Error::PolicyPaused(_)
+            | Error::BackupRefused(_)
             | Error::TooManyPolicies(_) => StatusCode::CONFLICT,
             _ => StatusCode::from_u16(code.status()).expect("a test pins the table of codes"),
         };
@@ -121,6 +122,7 @@ impl From<Error> for Problem {
             Error::RepositoryExists(_) | Error::NameInUse(_) => "NAME_IN_USE",
             Error::PolicyInvalid(_) => "POLICY_INVALID",
             Error::PolicyUnknown(_) | Error::NoPolicy(_) => "POLICY_UNKNOWN",
+            Error::BackupRefused(_) => "BACKUP_REFUSED",
             Error::PolicyPaused(_) | Error::TooManyPolicies(_) => "REFUSED_BY_POLICY",
             _ => code.as_str(),
         };

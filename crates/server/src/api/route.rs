@@ -26,6 +26,8 @@ pub(super) enum Route {
     Sweep,
     /// `/api/v1/verify`
     Verify,
+    /// `/api/v1/backups`
+    Backups,
     /// `/api/v1/imports/registry2`
     ImportRegistry2,
     /// `/api/v1/whoami`
@@ -149,6 +151,7 @@ impl Route {
             ["v1", "scrub"] => Ok(Self::Scrub),
             ["v1", "sweep"] => Ok(Self::Sweep),
             ["v1", "verify"] => Ok(Self::Verify),
+            ["v1", "backups"] => Ok(Self::Backups),
             ["v1", "imports", "registry2"] => Ok(Self::ImportRegistry2),
             ["v1", "whoami"] => Ok(Self::WhoAmI),
             ["v1", "users"] => Ok(Self::Users),
@@ -238,6 +241,7 @@ impl Route {
             | Self::History(..) => "GET, HEAD",
             Self::Sweep
             | Self::Verify
+            | Self::Backups
             | Self::ImportRegistry2
             | Self::Invitation(_)
             | Self::Invitations
