@@ -18,6 +18,7 @@ mod error;
 mod fixture;
 mod history;
 pub mod import;
+mod kept;
 mod keys;
 mod leases;
 mod lookup;

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod history;
+mod kept;
 pub mod policy;
 mod quota;
 pub mod webhooks;
@@ -16,6 +17,7 @@ pub use self::history::{
     Purge, PurgeOutcome, RepositoryUndelete, RollbackOutcome, RollbackTo, TagListing, TagOrder, TagRows, TagThen,
     TrashRow, UndeleteOutcome,
 };
+pub use self::kept::{HeldBytes, Kept, KeptObject};
 pub use self::quota::{Counted, NewQuota, OverQuota, Quota, Reserved};
 
 /// Who and when: part of every change.

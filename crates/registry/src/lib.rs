@@ -12,6 +12,7 @@ mod discovery;
 mod error;
 mod history;
 mod import;
+mod kept;
 mod lineage;
 mod orphans;
 pub mod policy;
@@ -43,6 +44,7 @@ pub use history::{RolledBack, point_in_time, rollback_to};
 pub use import::{
     Broken, BrokenKind, Hashed, ImportOptions, ImportProgress, ImportReport, KeptTag, OldTree, Released, Told, Written,
 };
+pub use kept::{RepositoryUsage, UsageByReason};
 pub use larder_blobs::BlobStream;
 pub use larder_catalog::model::access::RepositoryChange;
 pub use larder_catalog::model::{

@@ -12,6 +12,7 @@ pub mod group;
 pub mod import;
 mod import_registry;
 pub mod inspect;
+pub mod layouts;
 mod listing;
 pub mod login;
 pub mod policy;
@@ -28,6 +29,7 @@ pub mod token;
 mod transfer_progress;
 pub mod trust;
 pub mod upkeep;
+mod usage_by;
 pub mod user;
 pub mod webhook;
 
@@ -123,6 +125,8 @@ pub enum Command {
     Backup(backup::BackupArgs),
     /// Put a backup back into an empty data folder
     Restore(backup::RestoreArgs),
+    /// Write a repository with all its tags as an OCI layout
+    Export(layouts::ExportArgs),
     /// Move in from another registry
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -211,6 +215,7 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Usage(args) => upkeep::usage(args, context).await,
         Command::Backup(args) => backup::backup(args, context).await,
         Command::Restore(args) => backup::restore(args, context).await,
+        Command::Export(args) => layouts::export(args, context).await,
         Command::Import(command) => import::run(command, context).await,
         Command::Config(command) => config::run(command, context),
         Command::Completions(args) => about::completions(&args, context),

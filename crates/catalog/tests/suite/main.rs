@@ -8,6 +8,7 @@ mod browse;
 mod fixture;
 mod history;
 mod import;
+mod kept;
 mod manifests;
 mod model;
 mod outbox;

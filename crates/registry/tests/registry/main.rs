@@ -8,6 +8,7 @@ mod faults;
 mod grants;
 mod hooked;
 mod import;
+mod kept;
 mod leases;
 mod memory;
 mod messages;

@@ -22,6 +22,7 @@ mod tags;
 mod trash;
 mod trusts;
 mod upkeep;
+mod usage;
 mod users;
 mod webhooks;
 mod whoami;
@@ -264,6 +265,8 @@ async fn about_the_rest(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::Document, Method::GET | Method::HEAD) => Ok(openapi::show()),
         (Route::Version, Method::GET | Method::HEAD) => Ok(upkeep::version(&call)),
         (Route::Usage, Method::GET | Method::HEAD) => upkeep::usage(call).await,
+        (Route::UsageByReason, Method::POST) => usage::by_reason(call).await,
+        (Route::UsageByRepository, Method::GET | Method::HEAD) => usage::by_repository(call).await,
         (Route::Scrub, Method::GET | Method::HEAD) => upkeep::scrub(call).await,
         (Route::Scrub, Method::POST) => upkeep::request_scrub(call, body).await,
         (Route::Sweep, Method::POST) => upkeep::sweep(call).await,

@@ -8,7 +8,7 @@ use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
     audit, backups, credentials, grants, groups, imports, oidc, policies, quotas, repositories, robots, sessions, tags,
-    trash, trusts, upkeep, users, webhooks, whoami,
+    trash, trusts, upkeep, usage, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
 use crate::html::{self, escaped};
@@ -133,6 +133,8 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         audit::list,
         upkeep::version,
         upkeep::usage,
+        usage::by_reason,
+        usage::by_repository,
         upkeep::scrub,
         upkeep::request_scrub,
         upkeep::sweep,

@@ -20,6 +20,10 @@ pub(super) enum Route {
     Version,
     /// `/api/v1/usage`
     Usage,
+    /// `/api/v1/usage/reasons`
+    UsageByReason,
+    /// `/api/v1/usage/repositories`
+    UsageByRepository,
     /// `/api/v1/scrub`
     Scrub,
     /// `/api/v1/sweep`
@@ -148,6 +152,8 @@ impl Route {
             ["openapi.json"] => Ok(Self::Document),
             ["v1", "version"] => Ok(Self::Version),
             ["v1", "usage"] => Ok(Self::Usage),
+            ["v1", "usage", "reasons"] => Ok(Self::UsageByReason),
+            ["v1", "usage", "repositories"] => Ok(Self::UsageByRepository),
             ["v1", "scrub"] => Ok(Self::Scrub),
             ["v1", "sweep"] => Ok(Self::Sweep),
             ["v1", "verify"] => Ok(Self::Verify),
@@ -226,6 +232,7 @@ impl Route {
             | Self::Document
             | Self::Version
             | Self::Usage
+            | Self::UsageByRepository
             | Self::WhoAmI
             | Self::Members(_)
             | Self::Explain
@@ -242,6 +249,7 @@ impl Route {
             Self::Sweep
             | Self::Verify
             | Self::Backups
+            | Self::UsageByReason
             | Self::ImportRegistry2
             | Self::Invitation(_)
             | Self::Invitations
