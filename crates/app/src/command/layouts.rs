@@ -161,9 +161,8 @@ impl<'c> Moving<'c> {
     ) {
         let listener: Arc<dyn Progress> = Arc::clone(&self.tally) as _;
         let outcome = transfer(source, &[Destination { target, names }], &self.options, &listener).await;
-        let named = outcome.and_then(|all| {
-            all.into_iter().flat_map(|one| one.names).try_for_each(|name| name.map(drop))
-        });
+        let named =
+            outcome.and_then(|all| all.into_iter().flat_map(|one| one.names).try_for_each(|name| name.map(drop)));
         match named {
             Ok(()) => {
                 self.report.images += 1;

@@ -121,7 +121,8 @@ async fn a_repository_goes_through_a_layout_with_all_its_tags_and_referrers() {
     let again = json(&["export", &from, &layout]);
     assert_eq!((&again["tags"], &again["bytes"]), (&4.into(), &0.into()), "nothing moves: {again}");
     let index: Value =
-        serde_json::from_slice(&std::fs::read(parent.path().join("layout/index.json")).expect("it is there")).expect("JSON");
+        serde_json::from_slice(&std::fs::read(parent.path().join("layout/index.json")).expect("it is there"))
+            .expect("JSON");
     assert_eq!(index["manifests"].as_array().map(Vec::len), Some(5), "four tags and a signature: {index}");
 
     let to = format!("{}/moved/image", host(&other));
@@ -130,7 +131,8 @@ async fn a_repository_goes_through_a_layout_with_all_its_tags_and_referrers() {
     for (tag, digest) in [("1.0", &one), ("2.0", &two), ("prod", &two), ("latest", &two)] {
         assert_eq!(json(&["inspect", &format!("{to}:{tag}")])["digest"], digest.as_str());
     }
-    let referrers = client.get(format!("{}/v2/moved/image/referrers/{one}", other.url())).send().await.expect("answered");
+    let referrers =
+        client.get(format!("{}/v2/moved/image/referrers/{one}", other.url())).send().await.expect("answered");
     let referrers: Value = referrers.json().await.expect("JSON");
     assert_eq!(referrers["manifests"].as_array().map(Vec::len), Some(1), "{referrers}");
     assert_eq!(code(&run(&["export", &format!("{from}:1.0"), &layout])), 2, "one image is for pull");

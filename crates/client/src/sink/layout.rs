@@ -41,7 +41,12 @@ struct Existing {
 impl LayoutSink {
     /// The layout at `folder`, made if it is not there; what comes is called `name` in it.
     pub fn new(folder: impl Into<PathBuf>, name: Option<ImageReference>) -> Self {
-        Self { folder: folder.into(), names: name.into_iter().collect(), entries: OnceLock::new(), whole: Arc::default() }
+        Self {
+            folder: folder.into(),
+            names: name.into_iter().collect(),
+            entries: OnceLock::new(),
+            whole: Arc::default(),
+        }
     }
 
     /// The same layout for a further transfer, with these names. What is known to be whole is not read again.

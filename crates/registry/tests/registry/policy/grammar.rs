@@ -200,7 +200,7 @@ fn what_is_wrong_is_told_by_rule_and_field() {
     wrong(
         pushed(),
         keep(),
-        "rule 1, selection.countType: a `keep` takes `newestImages`, `pushedWithin` or `pulledWithin`, or none for all",
+        "rule 1, selection.countType: a `keep` takes `newestImages`, `newestPatches`, `pushedWithin` or `pulledWithin`, or none for all",
     );
     wrong(any("pushedWithin"), expire(), "rule 1, selection.countType: `pushedWithin` is for `keep` only");
     wrong(
