@@ -206,7 +206,7 @@ fn what_is_wrong_is_told_by_rule_and_field() {
     wrong(
         with(pushed(), "countNumbr", json!(1)),
         expire(),
-        "rule 1, selection.countNumbr: is no key here; known are tagStatus, tagPatternList, tagPrefixList, tagRegexList, storageClass, countType, countUnit, countNumber",
+        "rule 1, selection.countNumbr: is no key here; known are tagStatus, tagPatternList, tagPrefixList, tagRegexList, tagVersionRange, storageClass, countType, countUnit, countNumber",
     );
 }
 
