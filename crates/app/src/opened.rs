@@ -27,13 +27,18 @@ pub fn catalog_path(configuration: &Configuration, root: &Path) -> PathBuf {
     configuration.text("catalog.url").and_then(local_path).unwrap_or_else(|| root.join("catalog.db"))
 }
 
+/// Where the blobs of a data folder are.
+pub fn blobs_path(configuration: &Configuration, root: &Path) -> PathBuf {
+    configuration.text("blobs.url").and_then(local_path).unwrap_or_else(|| root.join("blobs"))
+}
+
 /// Opens what lies in a folder that this process holds.
 pub async fn open(configuration: &Configuration, folder: DataFolder) -> Result<Opened> {
     let path = catalog_path(configuration, folder.root());
     if !configuration.switch("catalog.network_filesystem") {
         refuse_network_filesystem(path.parent().unwrap_or(folder.root()))?;
     }
-    let blobs = configuration.text("blobs.url").and_then(local_path).unwrap_or_else(|| folder.root().join("blobs"));
+    let blobs = blobs_path(configuration, folder.root());
     let options = Options { read_only: configuration.switch("read_only"), ..Options::default() };
     let store = tokio::task::spawn_blocking({
         let blobs = blobs.clone();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use larder_oci::UploadId;
+
 /// Names one stored object for its whole life.
 ///
 /// **Invariant 1**: a key is written once and never reused; it carries the id of the upload session that wrote it, so deleting an
@@ -18,6 +20,12 @@ impl BlobKey {
     /// The text to keep.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The session that wrote the object, where its key says so.
+    pub fn upload(&self) -> Option<UploadId> {
+        let (_digest, upload) = self.0.rsplit('/').next()?.split_once('-')?;
+        upload.parse().ok()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::{Engine, Kind, Tx, postgres, sqlite, values};
 use crate::engine::{MIGRATIONS_POSTGRES, MIGRATIONS_SQLITE};
-use crate::kept::Kept;
+use crate::recent::Recent;
 use crate::model::{CatalogIdentity, Options};
 use crate::quotas;
 use crate::{Error, Result, Statistics};
@@ -17,7 +17,7 @@ use crate::{Error, Result, Statistics};
 pub struct Catalog {
     engine: Arc<Engine>,
     quotas: Arc<quotas::Known>,
-    kept: Arc<Kept>,
+    recent: Arc<Recent>,
 }
 
 impl Catalog {
@@ -51,7 +51,7 @@ impl Catalog {
 
     async fn open(open: impl FnOnce() -> Result<Engine> + Send + 'static, read_only: bool) -> Result<Self> {
         let engine = tokio::task::spawn_blocking(open).await.map_err(|error| Error::Database(error.to_string()))??;
-        let catalog = Self { engine: Arc::new(engine), quotas: Arc::default(), kept: Arc::default() };
+        let catalog = Self { engine: Arc::new(engine), quotas: Arc::default(), recent: Arc::default() };
         if !read_only {
             catalog.renew_tag_keys().await?;
         }
@@ -131,8 +131,8 @@ impl Catalog {
         &self.engine
     }
 
-    pub(crate) fn kept(&self) -> &Kept {
-        &self.kept
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     pub(crate) fn known_quotas(&self) -> &quotas::Known {
@@ -141,7 +141,7 @@ impl Catalog {
 
     #[cfg(test)]
     pub(crate) fn over(engine: Engine) -> Self {
-        Self { engine: Arc::new(engine), quotas: Arc::default(), kept: Arc::default() }
+        Self { engine: Arc::new(engine), quotas: Arc::default(), recent: Arc::default() }
     }
 }
 

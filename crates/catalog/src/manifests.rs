@@ -8,7 +8,7 @@ use larder_oci::{Digest, Reference, RepositoryName};
 use serde_json::json;
 
 use crate::engine::{Done, Fault, Kind, Row, Tx, unseen, values};
-use crate::kept::Kept;
+use crate::recent::Recent;
 use crate::keys;
 use crate::leases;
 use crate::lookup::{self, Hold};
@@ -31,13 +31,13 @@ impl Catalog {
         reference: &Reference,
         with_bytes: bool,
     ) -> Result<Option<Manifest>> {
-        if let Some(kept) = self.kept().get(self.engine(), repository, reference, with_bytes) {
+        if let Some(kept) = self.recent().get(self.engine(), repository, reference, with_bytes) {
             return Ok(Some(kept));
         }
-        let reading = Kept::reading(self.engine(), repository);
+        let reading = Recent::reading(self.engine(), repository);
         let found = self.read_manifest(repository.clone(), reference.clone(), with_bytes).await?;
         if let (Some(reading), Some(found)) = (reading, &found) {
-            self.kept().keep(&reading, repository, reference, found);
+            self.recent().keep(&reading, repository, reference, found);
         }
         Ok(found)
     }

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod history;
+mod kept;
 pub mod policy;
 pub mod promotion;
 mod quota;
@@ -20,6 +21,7 @@ pub use self::history::{
     Purge, PurgeOutcome, RepositoryUndelete, RollbackOutcome, RollbackTo, TagListing, TagOrder, TagRows, TagThen,
     TrashRow, UndeleteOutcome,
 };
+pub use self::kept::{HeldBytes, Kept, KeptObject};
 pub use self::quota::{Counted, NewQuota, OverQuota, Quota, Reserved};
 pub use self::search::{FoundImage, FoundImages, ImageSearch, Sought};
 

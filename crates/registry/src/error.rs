@@ -183,6 +183,12 @@ pub enum Error {
     /// Another registry's images are being taken over: clients have to wait.
     #[error("the images of the registry before this one are being taken over: try again soon")]
     TakingOver,
+    /// A folder cannot be used for this backup, or holds none.
+    #[error("{0}")]
+    BackupRefused(&'static str),
+    /// The folder of a backup cannot be read or written.
+    #[error("the backup's folder cannot be read or written: {}", .0.kind())]
+    BackupFailed(#[source] std::io::Error),
     /// A lifecycle policy is not one.
     #[error("the policy is invalid: {0}")]
     PolicyInvalid(#[source] Problems),
@@ -274,11 +280,13 @@ impl Error {
             Self::Promotion(refusal) => refusal.code(),
             Self::SizeInvalid { .. } | Self::UploadTooLarge { .. } => ErrorCode::SizeInvalid,
             Self::TargetsUnknown(_) => ErrorCode::ManifestBlobUnknown,
-            Self::InUse { .. } | Self::ReadOnly => ErrorCode::Unsupported,
+            Self::InUse { .. } | Self::ReadOnly | Self::BackupRefused(_) => ErrorCode::Unsupported,
             Self::StorageFull | Self::NoRoomToCopy { .. } => ErrorCode::StorageFull,
-            Self::CatalogBehind | Self::TooMuchWrong { .. } | Self::TakingOver | Self::TreeUnreadable(_) => {
-                ErrorCode::Unavailable
-            }
+            Self::CatalogBehind
+            | Self::TooMuchWrong { .. }
+            | Self::TakingOver
+            | Self::TreeUnreadable(_)
+            | Self::BackupFailed(_) => ErrorCode::Unavailable,
             Self::StrangeStore(_) | Self::Store(_) | Self::Catalog(_) | Self::Internal(_) => ErrorCode::Unknown,
         }
     }
@@ -360,6 +368,8 @@ impl Error {
             | Self::NoTree
             | Self::NotTakenOver
             | Self::TreeUnreadable(_)
+            | Self::BackupRefused(_)
+            | Self::BackupFailed(_)
             | Self::StrangeStore(_)
             | Self::Store(_)
             | Self::Catalog(_)

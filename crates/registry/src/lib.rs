@@ -4,6 +4,7 @@
 //! HTTP, accounts, or how it is configured.
 
 mod actor;
+mod backup;
 mod browse;
 mod clock;
 mod delete;
@@ -11,6 +12,7 @@ mod discovery;
 mod error;
 mod history;
 mod import;
+mod kept;
 mod lineage;
 mod orphans;
 pub mod policy;
@@ -34,6 +36,7 @@ mod verify;
 pub mod webhooks;
 
 pub use actor::{Actor, Judge, Rights, Verdict, Visible};
+pub use backup::{Backup, BackupProgress, BackupReport, Damaged, RestoreReport};
 pub use browse::{
     Arrival, COUNTED, FoundRepositories, ManifestFacts, ManifestView, RepositoryOutline, RepositorySearch,
     TaggedManifest,
@@ -45,6 +48,7 @@ pub use history::{RolledBack, point_in_time, rollback_to};
 pub use import::{
     Broken, BrokenKind, Hashed, ImportOptions, ImportProgress, ImportReport, KeptTag, OldTree, Released, Told, Written,
 };
+pub use kept::{RepositoryUsage, UsageByReason};
 pub use larder_blobs::BlobStream;
 pub use larder_catalog::model::access::RepositoryChange;
 pub use larder_catalog::model::{
@@ -62,5 +66,5 @@ pub use settings::{CreateOnPush, Reserve, Settings, Sparse};
 pub use sweep::{SweepProgress, SweepReport};
 pub use trash::{Purged, Undeleted};
 pub use upload::{BodyStream, Mount, UploadBody, UploadStatus};
-pub use usage::Usage;
+pub use usage::{Counted, Usage};
 pub use verify::{Finding, FindingKind, VerifyOptions, VerifyProgress, VerifyReport};

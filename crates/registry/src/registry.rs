@@ -51,6 +51,8 @@ pub(crate) struct Inner {
     pub clocks: Mutex<(Timestamp, Duration)>,
     /// One import at a time.
     pub importing: tokio::sync::Mutex<()>,
+    /// Backups under way: until they end no object is removed.
+    pub holds: AtomicU64,
     /// Whether clients are to wait until a tree is taken over.
     pub closed_to_clients: AtomicBool,
 }
@@ -183,6 +185,7 @@ impl Registry {
             counters: Counters::default(),
             heard: Heard::default(),
             importing: tokio::sync::Mutex::default(),
+            holds: AtomicU64::new(0),
             closed_to_clients: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })

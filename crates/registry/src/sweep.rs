@@ -34,6 +34,8 @@ pub struct SweepReport {
     pub blobs_removed: u64,
     /// Those bytes.
     pub bytes_removed: u64,
+    /// Objects whose bytes stay until a backup under way has ended.
+    pub held: u64,
     /// Manifests whose time in the trash was over.
     pub trash_emptied: u64,
     /// Upload sessions that had been idle too long.
@@ -89,7 +91,7 @@ impl Registry {
 
     /// What a crash left condemned.
     async fn finish_condemned(&self, report: &mut SweepReport) -> Result<()> {
-        loop {
+        while !self.holds_bytes() {
             let condemned = self.inner.catalog.condemned(BATCH).await?;
             let last = condemned.len() < BATCH;
             self.remove_bytes(condemned, report).await?;
@@ -97,10 +99,16 @@ impl Registry {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     /// Bytes first, then the row: a crash in between leaves a row that says `deleting`, which nobody serves (**Invariant 2**).
     async fn remove_bytes(&self, condemned: Vec<Blob>, report: &mut SweepReport) -> Result<()> {
+        // Looked at after they were condemned: a snapshot from before is held, one from after does not name them.
+        if self.holds_bytes() {
+            report.held += condemned.len() as u64;
+            return Ok(());
+        }
         let mut removals = stream::iter(condemned)
             .map(|blob| async move {
                 self.inner.store.remove(&BlobKey::from_stored(blob.key.clone())).await?;

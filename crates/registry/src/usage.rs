@@ -1,6 +1,6 @@
 //! Where the bytes are.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Actor, OldTree, Registry, Result, UsageTotals};
 
@@ -34,12 +34,24 @@ pub struct Usage {
 }
 
 /// How many, and how many bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// How many.
     pub count: u64,
     /// Bytes.
     pub bytes: u64,
+}
+
+impl Counted {
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    pub(crate) fn subtract(&mut self, bytes: u64) {
+        self.count -= 1;
+        self.bytes -= bytes;
+    }
 }
 
 /// The sweep queue's length.

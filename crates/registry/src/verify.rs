@@ -4,7 +4,7 @@ use futures::StreamExt;
 use larder_blobs::{BlobKey, Stored};
 use larder_catalog::model::{BlobRow, BlobState};
 use larder_oci::Digest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::orphans::Orphan;
 use crate::push::digest_of;
@@ -30,7 +30,7 @@ pub struct VerifyOptions {
 }
 
 /// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// The row's object is not there.

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::import_registry::{self, RegistryImportArgs};
+use super::layouts::{self, OciArgs};
 use super::upkeep::{Spinner, owner_only};
 use crate::config::rounded_size;
 use crate::context::{Context, DataArg, Destructive, Output};
@@ -21,6 +22,8 @@ const SHOWN: usize = 50;
 pub enum ImportCommand {
     /// Take over the data folder of `registry:2`, without moving its bytes where the file system allows
     Registry2(Registry2Args),
+    /// Push every image of an OCI layout into a repository, under the tags that they have in it
+    Oci(OciArgs),
     /// Copy every repository and tag of a running registry
     Registry(RegistryImportArgs),
 }
@@ -49,7 +52,7 @@ impl ImportCommand {
     pub fn data(&self) -> Option<&DataArg> {
         match self {
             Self::Registry2(args) => Some(&args.data),
-            Self::Registry(_) => None,
+            Self::Registry(_) | Self::Oci(_) => None,
         }
     }
 }
@@ -58,6 +61,7 @@ impl ImportCommand {
 pub async fn run(command: ImportCommand, context: &Context) -> Result {
     match command {
         ImportCommand::Registry2(args) => registry2(args, context).await,
+        ImportCommand::Oci(args) => layouts::import(args, context).await,
         ImportCommand::Registry(args) => import_registry::run(args, context).await,
     }
 }

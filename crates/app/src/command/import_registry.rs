@@ -373,7 +373,7 @@ impl Copying<'_> {
 }
 
 /// What a tag points to. Registries need not say so in a header.
-async fn digest_of(source: &Repository, tag: &Tag) -> larder_client::Result<Digest> {
+pub(super) async fn digest_of(source: &Repository, tag: &Tag) -> larder_client::Result<Digest> {
     let reference = Reference::Tag(tag.clone());
     if let Some(digest) = source.manifest_head(&reference).await?.and_then(|head| head.digest) {
         return Ok(digest);

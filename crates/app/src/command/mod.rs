@@ -4,6 +4,7 @@ pub mod about;
 mod arrivals;
 pub mod audit;
 pub mod complete;
+pub mod backup;
 pub mod config;
 pub mod copy;
 pub mod docker;
@@ -14,6 +15,7 @@ pub mod group;
 pub mod import;
 mod import_registry;
 pub mod inspect;
+pub mod layouts;
 mod listing;
 pub mod login;
 pub mod policy;
@@ -34,6 +36,7 @@ pub mod token;
 mod transfer_progress;
 pub mod trust;
 pub mod upkeep;
+mod usage_by;
 pub mod user;
 pub mod webhook;
 
@@ -139,6 +142,12 @@ pub enum Command {
     Verify(upkeep::VerifyArgs),
     /// Show where the bytes are
     Usage(upkeep::UsageArgs),
+    /// Copy everything into a folder while the registry works: the first time whole, later what is new
+    Backup(backup::BackupArgs),
+    /// Put a backup back into an empty data folder
+    Restore(backup::RestoreArgs),
+    /// Write a repository with all its tags as an OCI layout
+    Export(layouts::ExportArgs),
     /// Move in from another registry
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -190,6 +199,8 @@ impl Command {
             Self::Trust(command) => Some(command.data()),
             Self::Webhook(command) => Some(command.data()),
             Self::Audit(args) => Some(&args.data),
+            Self::Backup(args) => Some(&args.data),
+            Self::Restore(args) => Some(&args.data),
             Self::Whoami(args) => Some(&args.data),
             Self::Purge(args) => Some(&args.data),
             Self::Sweep(args) => Some(&args.data),
@@ -238,6 +249,9 @@ pub async fn run(command: Command, context: &Context) -> Result {
         Command::Scrub(args) => upkeep::scrub(args, context).await,
         Command::Verify(args) => upkeep::verify(args, context).await,
         Command::Usage(args) => upkeep::usage(args, context).await,
+        Command::Backup(args) => backup::backup(args, context).await,
+        Command::Restore(args) => backup::restore(args, context).await,
+        Command::Export(args) => layouts::export(args, context).await,
         Command::Import(command) => import::run(command, context).await,
         Command::Config(command) => config::run(command, context),
         Command::Completions(args) => about::completions(&args, context),

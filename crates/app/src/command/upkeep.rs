@@ -7,6 +7,7 @@ use http::Method;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
+use super::usage_by::{self, By};
 use crate::config::rounded_size;
 use crate::context::{Context, DataArg};
 use crate::outcome::{Exit, Failure, Result};
@@ -26,6 +27,9 @@ pub struct SweepArgs {
 /// Options of `usage`.
 #[derive(Args, Debug)]
 pub struct UsageArgs {
+    /// Add up every file by the reason that it is kept for, or say what each repository holds
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub by: Option<By>,
     /// Where
     #[command(flatten)]
     pub data: DataArg,
@@ -98,6 +102,10 @@ fn swept(report: &Value) -> String {
 /// Runs `larder usage`.
 pub async fn usage(args: UsageArgs, context: &Context) -> Result {
     let api = Target::choose(&args.data, context)?.open().await?;
+    if let Some(by) = args.by {
+        let outcome = usage_by::print(by, &api, context).await;
+        return super::closing(outcome.map_err(owner_only), api).await;
+    }
     let outcome = async {
         let found: Value = api.get("/api/v1/usage").await.map_err(owner_only)?;
         context.emit(&found, |out| {

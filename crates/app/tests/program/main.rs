@@ -1,6 +1,7 @@
 //! The program from outside: real processes, real sockets, real signals.
 
 mod accounts;
+mod backups;
 mod commands;
 mod configuration;
 mod device_login;

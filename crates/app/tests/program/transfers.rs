@@ -90,6 +90,55 @@ async fn an_image_goes_through_a_layout_and_an_archive_to_another_server() {
     assert_eq!(json(&["inspect", &copied])["digest"], digest.as_str());
 }
 
+/// Tags, untagged parts and what refers to images survive the way through a layout; done again, nothing moves.
+#[tokio::test]
+async fn a_repository_goes_through_a_layout_with_all_its_tags_and_referrers() {
+    let (parent, data) = folders();
+    let (_other_parent, other_data) = folders();
+    let (served, other) = (Served::start(&data), Served::start(&other_data));
+    let one = push(served.url(), "team/image", "1.0").await;
+    let two = push(served.url(), "team/image", "2.0").await;
+    let tagged = run(&["tag", "add", "team/image:2.0", "prod", "latest", "--server", served.url()]);
+    assert_eq!(code(&tagged), 0, "{}", stderr(&tagged));
+    let signature = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": { "mediaType": "application/vnd.example.signature", "digest": sha256(b"{}"), "size": 2 },
+        "layers": [],
+        "subject": { "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": one, "size": 431 },
+    });
+    let client = reqwest::Client::new();
+    let head = client.head(format!("{}/v2/team/image/manifests/{one}", served.url())).send().await.expect("answered");
+    let size: u64 = head.headers()["content-length"].to_str().expect("text").parse().expect("a number");
+    let signature = signature.to_string().replace("431", &size.to_string());
+    let put = client.put(format!("{}/v2/team/image/manifests/{}", served.url(), sha256(signature.as_bytes())));
+    let put = put.header("content-type", "application/vnd.oci.image.manifest.v1+json").body(signature);
+    assert_eq!(put.send().await.expect("answered").status(), 201);
+
+    let (layout, from) = (parent.path().join("layout").display().to_string(), format!("{}/team/image", host(&served)));
+    let exported = json(&["export", &from, &layout]);
+    assert_eq!((&exported["images"], &exported["tags"]), (&2.into(), &4.into()), "{exported}");
+    let again = json(&["export", &from, &layout]);
+    assert_eq!((&again["tags"], &again["bytes"]), (&4.into(), &0.into()), "nothing moves: {again}");
+    let index: Value =
+        serde_json::from_slice(&std::fs::read(parent.path().join("layout/index.json")).expect("it is there"))
+            .expect("JSON");
+    assert_eq!(index["manifests"].as_array().map(Vec::len), Some(5), "four tags and a signature: {index}");
+
+    let to = format!("{}/moved/image", host(&other));
+    let imported = json(&["import", "oci", &layout, &to]);
+    assert_eq!((&imported["tags"], &imported["failures"]), (&4.into(), &serde_json::json!([])), "{imported}");
+    for (tag, digest) in [("1.0", &one), ("2.0", &two), ("prod", &two), ("latest", &two)] {
+        assert_eq!(json(&["inspect", &format!("{to}:{tag}")])["digest"], digest.as_str());
+    }
+    let referrers =
+        client.get(format!("{}/v2/moved/image/referrers/{one}", other.url())).send().await.expect("answered");
+    let referrers: Value = referrers.json().await.expect("JSON");
+    assert_eq!(referrers["manifests"].as_array().map(Vec::len), Some(1), "{referrers}");
+    assert_eq!(code(&run(&["export", &format!("{from}:1.0"), &layout])), 2, "one image is for pull");
+    assert_eq!(code(&run(&["export", &format!("{from}-none"), &layout])), 3);
+}
+
 #[test]
 fn one_push_reaches_several_registries_and_one_failure_stops_no_other() {
     let (parent, first_data) = folders();

@@ -141,3 +141,27 @@ fn make_first(database: &Path) {
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").expect("it is new");
     connection.execute_batch(step).and_then(|()| connection.execute_batch(&rest)).expect("it is made");
 }
+
+#[tokio::test]
+async fn usage_adds_up_by_reason_and_by_repository() {
+    let (_parent, folder) = folders();
+    let served = Served::start(&folder);
+    push(served.url(), "team/model", "1.0").await;
+    push(served.url(), "team/other", "1.0").await;
+    push(served.url(), "team/model", "2.0").await;
+    let data = folder.display().to_string();
+    let asked = |by: &str| {
+        let output = run(&["usage", "--by", by, "--data", &data, "--output", "json"]);
+        serde_json::from_str::<Value>(&stdout(&output)).unwrap_or_else(|_| panic!("{}", stderr(&output)))
+    };
+    let found = asked("reason");
+    let paths = ["blobs/blobs", "blobs/uploads"].map(|below| files(&folder.join(below)));
+    let lengths = paths.concat().iter().map(|path| path.metadata().expect("it is there").len()).sum::<u64>();
+    assert_eq!(found["whole"]["bytes"], lengths, "{found}");
+    assert_eq!(found["tag"]["count"], 3, "two layers and a configuration: {found}");
+    let repositories = asked("repository");
+    assert_eq!(repositories[0]["name"], "team/model");
+    assert_eq!((&repositories[0]["own"]["count"], &repositories[0]["shared"]["count"]), (&1.into(), &2.into()));
+    let denied = run(&["usage", "--by", "reason", "--server", served.url()]);
+    assert_eq!(code(&denied), 4, "{}", stderr(&denied));
+}

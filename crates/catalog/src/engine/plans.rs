@@ -153,6 +153,7 @@ async fn exercise(f: &Fixture) {
     f.push_blob("c", &blob(3), 9).await;
     f.quarantine_blob(&f.blob_rows(0, 9).await.expect("rows").items[2].blob.key, stamp(2)).await.expect("answered");
     f.forget_missing_blob(&b.key, stamp(2)).await.expect("answered");
+    f.forget_left_behind().await.expect("answered");
     f.quarantine_manifest(&index.digest, stamp(2)).await.expect("answered");
     f.delete_manifest(&a, &push.digest, at(30), None, stamp(2)).await.expect("answered");
     policies(f).await;

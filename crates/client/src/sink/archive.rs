@@ -88,7 +88,10 @@ enum Part {
 fn parts(graph: &Graph, name: Option<&ImageReference>) -> Result<Vec<Part>> {
     let mut parts = vec![
         Part::Document("oci-layout".to_owned(), OCI_LAYOUT.to_vec()),
-        Part::Document("index.json".to_owned(), LayoutIndex::to_bytes(layout_entries(graph, name))?),
+        Part::Document(
+            "index.json".to_owned(),
+            LayoutIndex::to_bytes(layout_entries(graph, name.map(std::slice::from_ref).unwrap_or_default()))?,
+        ),
     ];
     if let Some(image) = docker_image(graph, name) {
         let bytes = serde_json::to_vec(&[image])

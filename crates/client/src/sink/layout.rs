@@ -1,8 +1,9 @@
 //! An OCI image layout folder as a target. Several images can live in one.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -25,8 +26,10 @@ use crate::target::{Opened, Target};
 #[derive(Debug)]
 pub struct LayoutSink {
     folder: PathBuf,
-    name: Option<ImageReference>,
+    names: Vec<ImageReference>,
     entries: OnceLock<Vec<Descriptor>>,
+    /// Blobs that this process has seen to be whole.
+    whole: Arc<Mutex<HashSet<Digest>>>,
 }
 
 #[derive(Deserialize)]
@@ -38,12 +41,30 @@ struct Existing {
 impl LayoutSink {
     /// The layout at `folder`, made if it is not there; what comes is called `name` in it.
     pub fn new(folder: impl Into<PathBuf>, name: Option<ImageReference>) -> Self {
-        Self { folder: folder.into(), name, entries: OnceLock::new() }
+        Self {
+            folder: folder.into(),
+            names: name.into_iter().collect(),
+            entries: OnceLock::new(),
+            whole: Arc::default(),
+        }
+    }
+
+    /// The same layout for a further transfer, with these names. What is known to be whole is not read again.
+    pub fn next(&self, names: Vec<ImageReference>) -> Self {
+        Self { folder: self.folder.clone(), names, entries: OnceLock::new(), whole: Arc::clone(&self.whole) }
+    }
+
+    fn is_known(&self, digest: &Digest) -> bool {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {
         self.folder.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
     }
+}
+
+fn note(whole: &Mutex<HashSet<Digest>>, digest: Digest) {
+    whole.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
 }
 
 fn make(folder: &Path, graph_algorithms: &[&'static str]) -> Result<()> {
@@ -68,7 +89,7 @@ impl Target for LayoutSink {
     }
 
     async fn prepare(&self, graph: &Graph) -> Result<()> {
-        let _ = self.entries.set(layout_entries(graph, self.name.as_ref()));
+        let _ = self.entries.set(layout_entries(graph, &self.names));
         let nodes = graph.nodes.iter().chain(&graph.referrers).map(|node| node.descriptor.digest);
         let blobs = graph.blobs.iter().map(|blob| blob.descriptor.digest);
         let mut algorithms: Vec<&'static str> = nodes.chain(blobs).map(|digest| digest.algorithm().as_str()).collect();
@@ -79,14 +100,26 @@ impl Target for LayoutSink {
     }
 
     async fn holds(&self, blob: &Descriptor) -> Result<bool> {
+        if self.is_known(&blob.digest) {
+            return Ok(true);
+        }
         let (path, digest, size) = (self.blob(&blob.digest), blob.digest, blob.size);
-        blocking(move || place::has_content(&path, &digest, size)).await
+        let whole = blocking(move || place::has_content(&path, &digest, size)).await?;
+        if whole {
+            note(&self.whole, digest);
+        }
+        Ok(whole)
     }
 
     async fn open(&self, blob: &Descriptor, _from: &[RepositoryName]) -> Result<Opened> {
         let partial = self.folder.join(format!("{PARTIAL}{}-{}", blob.digest.algorithm(), blob.digest.hex()));
         let place = self.blob(&blob.digest);
-        let arrive = move |partial: &Path| fs::rename(partial, &place).map_err(|error| Error::io(&place, error));
+        let (whole, digest) = (Arc::clone(&self.whole), blob.digest);
+        let arrive = move |partial: &Path| {
+            fs::rename(partial, &place).map_err(|error| Error::io(&place, error))?;
+            note(&whole, digest);
+            Ok(())
+        };
         Ok(Opened::Writer(Box::new(PartialFile::open(partial, blob, Box::new(arrive)).await?)))
     }
 

@@ -45,18 +45,24 @@ impl LayoutIndex {
     }
 }
 
-/// The entries of `index.json` for a graph: the root under its name, and what refers to it.
-fn layout_entries(graph: &Graph, name: Option<&ImageReference>) -> Vec<Descriptor> {
+/// The entries of `index.json` for a graph: the root under each of its names, and what refers to it.
+fn layout_entries(graph: &Graph, names: &[ImageReference]) -> Vec<Descriptor> {
     let root = graph.root();
-    let mut entry = root.descriptor.clone();
-    entry.media_type.clone_from(&root.manifest.media_type);
-    if let Some(name) = name {
+    let mut bare = root.descriptor.clone();
+    bare.media_type.clone_from(&root.manifest.media_type);
+    let named = names.iter().map(|name| {
+        let mut entry = bare.clone();
         if let Some(tag) = &name.tag {
             entry.annotations.insert(REF_NAME.to_owned(), tag.to_string());
         }
         let whole = ImageReference { digest: None, ..name.clone() };
         entry.annotations.insert(IMAGE_NAME.to_owned(), whole.to_string());
+        entry
+    });
+    let mut entries: Vec<Descriptor> = named.collect();
+    if entries.is_empty() {
+        entries.push(bare);
     }
-    let referrers = graph.referrers.iter().map(|node| node.descriptor.clone());
-    std::iter::once(entry).chain(referrers).collect()
+    entries.extend(graph.referrers.iter().map(|node| node.descriptor.clone()));
+    entries
 }

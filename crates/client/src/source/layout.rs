@@ -50,6 +50,12 @@ impl Layout {
         Self::new(path, Files::Folder(path.to_owned()), select)
     }
 
+    /// What a layout folder holds: the entries of its index, with their names.
+    pub async fn entries(path: &Path) -> Result<Vec<Descriptor>> {
+        let path = path.to_owned();
+        blocking(move || Ok(read_index(&path, &Files::Folder(path.clone()))?.manifests)).await
+    }
+
     pub(super) fn archive(
         path: &Path,
         index: TarIndex,
@@ -64,10 +70,7 @@ impl Layout {
     }
 
     fn new(path: &Path, files: Files, select: Option<&str>) -> Result<Self> {
-        let missing = || Error::local(path, "no index.json: this is no OCI layout");
-        let bytes = files.find("index.json").ok_or_else(missing)?.read(DOCUMENT_LIMIT)?;
-        let index: Index = serde_json::from_slice(&bytes)
-            .map_err(|error| Error::local(path, format!("index.json cannot be read: {error}")))?;
+        let index = read_index(path, &files)?;
         let root = choose(path, &index.manifests, select)?.clone();
         Ok(Self { path: path.to_owned(), files, entries: index.manifests, root })
     }
@@ -94,6 +97,12 @@ impl Files {
             Self::Archive(index) | Self::Spooled(index, _) => index.find(name),
         }
     }
+}
+
+fn read_index(path: &Path, files: &Files) -> Result<Index> {
+    let missing = || Error::local(path, "no index.json: this is no OCI layout");
+    let bytes = files.find("index.json").ok_or_else(missing)?.read(DOCUMENT_LIMIT)?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::local(path, format!("index.json cannot be read: {error}")))
 }
 
 /// The one entry that is meant. Several names of one manifest are one entry.

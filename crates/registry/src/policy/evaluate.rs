@@ -3,10 +3,12 @@
 //! All rules look at the repository as it is, then they are applied: an image belongs to the first rule whose tags it has, and only that one may act
 //! on it; what another rule has marked counts as if it were not.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::facts::{Facts, Image};
 use super::rule::{Act, Count, Policy, Rule, StorageClass};
 use super::{TagPattern, TagStatus};
-use larder_oci::Digest;
+use larder_oci::{Digest, Tag, TagForm};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -244,6 +246,7 @@ fn selected(count: Count, about: Vec<u32>, facts: &Facts, now: i64) -> Vec<u32> 
         Count::All => about,
         Count::MoreThan(count) => about[first(count)..].to_vec(),
         Count::Newest(count) => about[..first(count)].to_vec(),
+        Count::NewestPatches(count) => newest_patches(about, facts, count),
         Count::PushedBefore(age) => which(&|place| since(image(place).pushed) > days(age)),
         Count::PushedWithin(age) => which(&|place| since(image(place).pushed) <= days(age)),
         Count::PulledBefore(age) => which(&|place| since(last_use(facts, place)) > days(age)),
@@ -251,6 +254,28 @@ fn selected(count: Count, about: Vec<u32>, facts: &Facts, now: i64) -> Vec<u32> 
         Count::ArchivedBefore(age) => which(&|place| image(place).archived.is_some_and(|at| since(at) > days(age))),
         Count::SizeMoreThan(bytes) => beyond(&about, facts, bytes),
     }
+}
+
+/// Images with a tag of one of the newest so many patch releases of its minor release, or of a build of one. Pre-releases, dates and versions of less than
+/// three parts count for nothing.
+fn newest_patches(about: Vec<u32>, facts: &Facts, count: u64) -> Vec<u32> {
+    let releases = |image: u32| facts.images[image as usize].tags.iter().filter_map(release);
+    let mut patches: BTreeMap<[u64; 2], BTreeSet<u64>> = BTreeMap::new();
+    for [major, minor, patch] in about.iter().flat_map(|image| releases(*image)) {
+        let newest = patches.entry([major, minor]).or_default();
+        newest.insert(patch);
+        if newest.len() as u64 > count {
+            newest.pop_first();
+        }
+    }
+    let is_newest = |[major, minor, patch]: [u64; 3]| patches[&[major, minor]].contains(&patch);
+    about.into_iter().filter(|image| releases(*image).any(is_newest)).collect()
+}
+
+fn release(tag: &Tag) -> Option<[u64; 3]> {
+    let form = TagForm::of(tag);
+    let version = form.version().filter(|version| version.parts() == 3 && !version.is_pre_release())?;
+    (!form.is_dated()).then(|| version.release())
 }
 
 /// When it was last pulled. Never: pushed. Restored and not pulled since: restored.

@@ -22,6 +22,7 @@ const EXPRESSION: usize = 1 << 20;
 const PROTECTED: &str = "protectedTagPatternList";
 const STAGES: &str = "protectedStages";
 const EXPRESSIONS: &str = "tagRegexList";
+const RANGE: &str = "tagVersionRange";
 
 impl Policy {
     /// Reads a policy.
@@ -192,6 +193,7 @@ impl Reader {
             "tagPatternList",
             "tagPrefixList",
             EXPRESSIONS,
+            RANGE,
             "storageClass",
             "countType",
             "countUnit",
@@ -215,10 +217,11 @@ impl Reader {
     }
 
     fn tag_status(&mut self, selection: &Map<String, Value>) -> Option<TagStatus> {
-        let lists = ["tagPatternList", "tagPrefixList", EXPRESSIONS];
+        let lists = ["tagPatternList", "tagPrefixList", EXPRESSIONS, RANGE];
         let given: Vec<&str> = lists.into_iter().filter(|key| selection.contains_key(*key)).collect();
         match self.required(selection, "tagStatus", "selection.")?.as_str() {
             "tagged" => match given.as_slice() {
+                [RANGE] => self.range(selection).map(|range| TagStatus::Tagged(vec![range])),
                 [one] => self.tag_list(selection, one).map(TagStatus::Tagged),
                 [] => {
                     self.wrong("selection", "`tagged` needs `tagPatternList` or `tagPrefixList`");
@@ -261,6 +264,18 @@ impl Reader {
             }
         }
         Some(list)
+    }
+
+    fn range(&mut self, selection: &Map<String, Value>) -> Option<TagMatch> {
+        self.own.insert(RANGE);
+        let text = self.text(selection, RANGE, "selection.")?;
+        match text.parse() {
+            Ok(range) => Some(TagMatch::Range(range)),
+            Err(error) => {
+                self.wrong(&format!("selection.{RANGE}"), error.to_string());
+                None
+            }
+        }
     }
 
     fn patterns(&mut self, object: &Map<String, Value>, key: &str, under: &str) -> Option<Vec<TagPattern>> {
@@ -310,12 +325,13 @@ impl Reader {
             "sinceImageTransitioned" => self.in_days(selection).then(|| number.map(Count::ArchivedBefore)),
             "totalSizeMoreThan" => Some(self.bytes(selection, number)),
             "newestImages" => self.without_unit(selection).then(|| number.map(Count::Newest)),
+            "newestPatches" => self.without_unit(selection).then(|| number.map(Count::NewestPatches)),
             "pushedWithin" => self.in_days(selection).then(|| number.map(Count::PushedWithin)),
             "pulledWithin" => self.in_days(selection).then(|| number.map(Count::PulledWithin)),
             other => {
                 let known = "`imageCountMoreThan`, `sinceImagePushed`, `sinceImagePulled` or `sinceImageTransitioned`";
                 let message = format!(
-                    "must be {known} (or, of Larder's own, `sinceLastPull`, `totalSizeMoreThan`, `newestImages`, `pushedWithin` or `pulledWithin`), not `{other}`"
+                    "must be {known} (or, of Larder's own, `sinceLastPull`, `totalSizeMoreThan`, `newestImages`, `newestPatches`, `pushedWithin` or `pulledWithin`), not `{other}`"
                 );
                 self.wrong("selection.countType", message);
                 return None;
@@ -327,13 +343,15 @@ impl Reader {
 
     /// Whether the action can do with this way of counting.
     fn fits(&mut self, kind: &str, act: Option<Act>, number: Option<u64>) {
-        let own = ["sinceLastPull", "totalSizeMoreThan", "newestImages", "pushedWithin", "pulledWithin"];
+        let own =
+            ["sinceLastPull", "totalSizeMoreThan", "newestImages", "newestPatches", "pushedWithin", "pulledWithin"];
         self.own.extend(own.iter().filter(|key| **key == kind));
         let Some(act) = act else { return };
-        let keeps = matches!(kind, "newestImages" | "pushedWithin" | "pulledWithin");
+        let keeps = matches!(kind, "newestImages" | "newestPatches" | "pushedWithin" | "pulledWithin");
         match (kind, act) {
             (_, Act::Keep) if !keeps => {
-                let message = "a `keep` takes `newestImages`, `pushedWithin` or `pulledWithin`, or none for all";
+                let message =
+                    "a `keep` takes `newestImages`, `newestPatches`, `pushedWithin` or `pulledWithin`, or none for all";
                 self.wrong("selection.countType", message);
             }
             (_, Act::Expire | Act::Archive) if keeps => {

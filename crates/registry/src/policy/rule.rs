@@ -1,6 +1,7 @@
 //! A policy that was read and is right.
 
 use larder_oci::Tag;
+use larder_oci::{Tag, VersionRange};
 use regex::Regex;
 
 use super::TagPattern;
@@ -75,6 +76,8 @@ pub enum TagMatch {
     Pattern(TagPattern),
     /// The whole tag matches it (a key of our own).
     Expression(Regex),
+    /// The tag is a version or a build in this range (a key of our own).
+    Range(VersionRange),
 }
 
 impl TagMatch {
@@ -83,6 +86,7 @@ impl TagMatch {
             Self::Prefix(prefix) => tag.starts_with(prefix.as_str()),
             Self::Pattern(pattern) => pattern.matches(tag),
             Self::Expression(expression) => expression.is_match(tag),
+            Self::Range(range) => tag.parse::<Tag>().is_ok_and(|tag| range.matches_tag(&tag)),
         }
     }
 }
@@ -113,6 +117,8 @@ pub enum Count {
     All,
     /// The youngest so many (ours, to keep).
     Newest(u64),
+    /// Of each minor release the newest so many patch releases, by version (ours, to keep).
+    NewestPatches(u64),
     /// Those pushed within so many days (ours, to keep).
     PushedWithin(u64),
     /// Those pulled within so many days (ours, to keep).

@@ -1,5 +1,6 @@
 //! The domain's behaviour, in-process: one binary, a module for each room.
 
+mod backups;
 mod deletes;
 mod driver;
 mod dropped;
@@ -7,6 +8,7 @@ mod faults;
 mod grants;
 mod hooked;
 mod import;
+mod kept;
 mod leases;
 mod memory;
 mod messages;

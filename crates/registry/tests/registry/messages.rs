@@ -70,6 +70,8 @@ fn place(error: &Error) -> usize {
         Error::RulesUnknown(_) => 44,
         Error::TooManyRules(_) => 45,
         Error::Refused(_) => 46,
+        Error::BackupRefused(_) => 49,
+        Error::BackupFailed(_) => 50,
     }
 }
 
@@ -128,6 +130,8 @@ fn all() -> Vec<Error> {
         Error::TreeUnreadable(io()),
         Error::NoRoomToCopy { needed: 2, available: 1, why: "Invalid cross-device link".to_owned() },
         Error::TakingOver,
+        Error::BackupRefused("another process works in this folder now"),
+        Error::BackupFailed(io()),
         Error::NotThen { reference: "team/model:prod".to_owned(), since: None },
         Error::NotThen { reference: "team/model:prod".to_owned(), since: Some(jiff::Timestamp::UNIX_EPOCH) },
         Error::NoEarlier("team/model:prod".to_owned()),
@@ -159,7 +163,7 @@ fn all() -> Vec<Error> {
 #[test]
 fn no_error_names_a_path_a_secret_or_another_tenant() {
     let errors = all();
-    for place_in_table in 0..=48 {
+    for place_in_table in 0..=50 {
         assert!(errors.iter().any(|error| place(error) == place_in_table), "variant {place_in_table} is not tried");
     }
     for error in &errors {

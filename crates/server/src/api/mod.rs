@@ -4,6 +4,7 @@ pub(crate) mod openapi;
 pub(crate) mod problem;
 
 mod audit;
+mod backups;
 mod credentials;
 mod grants;
 mod groups;
@@ -25,6 +26,7 @@ mod tags;
 mod trash;
 mod trusts;
 mod upkeep;
+mod usage;
 mod users;
 mod webhooks;
 mod whoami;
@@ -313,11 +315,14 @@ async fn about_the_rest(call: Call<'_>, body: Body, route: Route) -> Result<Resp
         (Route::Version, Method::GET | Method::HEAD) => Ok(upkeep::version(&call)),
         (Route::Search, Method::GET | Method::HEAD) => search::list(call).await,
         (Route::Usage, Method::GET | Method::HEAD) => upkeep::usage(call).await,
+        (Route::UsageByReason, Method::POST) => usage::by_reason(call).await,
+        (Route::UsageByRepository, Method::GET | Method::HEAD) => usage::by_repository(call).await,
         (Route::Scrub, Method::GET | Method::HEAD) => upkeep::scrub(call).await,
         (Route::Scrub, Method::POST) => upkeep::request_scrub(call, body).await,
         (Route::Sweep, Method::POST) => upkeep::sweep(call).await,
         (Route::Purge, Method::POST) => trash::purge(call, body).await,
         (Route::Verify, Method::POST) => upkeep::verify(call, body).await,
+        (Route::Backups, Method::POST) => backups::create(call, body).await,
         (Route::ImportRegistry2, Method::POST) => imports::registry2(call, body).await,
         (Route::WhoAmI, Method::GET | Method::HEAD) => whoami::show(call).await,
         (Route::Credentials, Method::GET | Method::HEAD) => credentials::list(call).await,

@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, credentials, grants, groups, imports, oidc, policies, promotion, quotas, repositories, robots, rules, search,
-    sessions, sign_ups, tags, trash, trusts, upkeep, users, webhooks, whoami,
+    audit, backups, credentials, grants, groups, imports, oidc, policies, promotion, quotas, repositories, robots, rules,
+    search, sessions, sign_ups, tags, trash, trusts, upkeep, usage, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
 use crate::html::{self, escaped};
@@ -153,10 +153,13 @@ pub(super) struct ProblemAnswer(ProblemDocument);
         audit::list,
         upkeep::version,
         upkeep::usage,
+        usage::by_reason,
+        usage::by_repository,
         upkeep::scrub,
         upkeep::request_scrub,
         upkeep::sweep,
         upkeep::verify,
+        backups::create,
         imports::registry2,
     ),
     components(responses(ProblemAnswer), schemas(ProblemDocument))

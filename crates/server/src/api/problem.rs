@@ -106,6 +106,7 @@ impl From<Error> for Problem {
             | Error::NameInUse(_)
             | Error::InUse { .. }
             | Error::PolicyPaused(_)
+            | Error::BackupRefused(_)
             | Error::TooManyPolicies(_)
             | Error::TooManyRules(_) => StatusCode::CONFLICT,
             Error::Promotion(refusal) => promotion(refusal).0,
@@ -124,6 +125,7 @@ impl From<Error> for Problem {
             Error::RepositoryExists(_) | Error::NameInUse(_) => "NAME_IN_USE",
             Error::PolicyInvalid(_) => "POLICY_INVALID",
             Error::PolicyUnknown(_) | Error::NoPolicy(_) => "POLICY_UNKNOWN",
+            Error::BackupRefused(_) => "BACKUP_REFUSED",
             Error::RulesInvalid(_) => "RULES_INVALID",
             Error::RulesUnknown(_) => "RULES_UNKNOWN",
             Error::PolicyPaused(_) | Error::TooManyPolicies(_) | Error::Refused(_) | Error::TooManyRules(_) => {

@@ -22,12 +22,18 @@ pub(super) enum Route {
     Search,
     /// `/api/v1/usage`
     Usage,
+    /// `/api/v1/usage/reasons`
+    UsageByReason,
+    /// `/api/v1/usage/repositories`
+    UsageByRepository,
     /// `/api/v1/scrub`
     Scrub,
     /// `/api/v1/sweep`
     Sweep,
     /// `/api/v1/verify`
     Verify,
+    /// `/api/v1/backups`
+    Backups,
     /// `/api/v1/imports/registry2`
     ImportRegistry2,
     /// `/api/v1/whoami`
@@ -175,9 +181,12 @@ impl Route {
             ["v1", "version"] => Ok(Self::Version),
             ["v1", "search"] => Ok(Self::Search),
             ["v1", "usage"] => Ok(Self::Usage),
+            ["v1", "usage", "reasons"] => Ok(Self::UsageByReason),
+            ["v1", "usage", "repositories"] => Ok(Self::UsageByRepository),
             ["v1", "scrub"] => Ok(Self::Scrub),
             ["v1", "sweep"] => Ok(Self::Sweep),
             ["v1", "verify"] => Ok(Self::Verify),
+            ["v1", "backups"] => Ok(Self::Backups),
             ["v1", "imports", "registry2"] => Ok(Self::ImportRegistry2),
             ["v1", "whoami"] => Ok(Self::WhoAmI),
             ["v1", "users"] => Ok(Self::Users),
@@ -270,6 +279,7 @@ impl Route {
             | Self::Version
             | Self::Search
             | Self::Usage
+            | Self::UsageByRepository
             | Self::WhoAmI
             | Self::Members(_)
             | Self::Explain
@@ -288,6 +298,8 @@ impl Route {
             | Self::History(..) => "GET, HEAD",
             Self::Sweep
             | Self::Verify
+            | Self::Backups
+            | Self::UsageByReason
             | Self::ImportRegistry2
             | Self::Invitation(_)
             | Self::Invitations

@@ -43,6 +43,12 @@ pub(super) struct Counted {
     bytes: u64,
 }
 
+impl From<larder_registry::Counted> for Counted {
+    fn from(counted: larder_registry::Counted) -> Self {
+        Self { count: counted.count, bytes: counted.bytes }
+    }
+}
+
 /// What waits for the sweep.
 #[derive(Serialize, ToSchema)]
 pub(super) struct SweepQueue {

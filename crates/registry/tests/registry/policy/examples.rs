@@ -312,3 +312,32 @@ fn a_size_budget_counts_what_is_shared_once_and_an_index_with_its_children() {
     let told = preview(&policy, &r.facts, &r.decide(&text), NOW);
     assert_eq!(told.bytes, 100, "another repository holds the layer");
 }
+
+#[test]
+fn a_range_selects_versions_and_their_builds() {
+    let mut r = Repository::default();
+    let old = r.image(&["v1.9", "stable"], 9);
+    let build = r.image(&["1.4.2-abc123f"], 8);
+    let _kept = (r.image(&["2.0.0"], 9), r.image(&["prod"], 9), r.image(&["1.0.0-rc.1"], 9), r.image(&["2024.1.5"], 9));
+    let tags = |range: &str| json!({ "tagStatus": "tagged", "tagVersionRange": range });
+    assert_eq!(r.going(&policy(&[rule(1, tags("<2"), days("sinceImagePushed", 1))])), [old, build]);
+    let wrong = Policy::read(&policy(&[rule(1, tags("newer"), days("sinceImagePushed", 1))])).expect_err("no range");
+    assert_eq!((wrong.0[0].rule, wrong.0[0].field.as_str()), (Some(1), "selection.tagVersionRange"));
+    let right = Policy::read(&policy(&[rule(1, tags(">=1 <2"), days("sinceImagePushed", 1))])).expect("it is right");
+    assert_eq!(right.own_keys, ["tagVersionRange"]);
+}
+
+#[test]
+fn the_newest_patches_of_each_minor_release_are_kept_by_version_and_not_by_age() {
+    let mut r = Repository::default();
+    let first = r.image(&["1.0.0"], 90);
+    let (_second, _third) = (r.image(&["1.0.1"], 80), r.image(&["1.0.10"], 70));
+    let late = r.image(&["v1.0.0-abc123f"], 5);
+    let _other = (r.image(&["1.1.0", "latest"], 60), r.image(&["1.1.0-abc123f"], 60));
+    let rest = [r.image(&["1.1.1-rc.1"], 50), r.image(&["main"], 40), r.image(&["1.1"], 30), r.image(&[], 20)];
+    let keep = acting(rule(1, status("any"), json!({ "countType": "newestPatches", "countNumber": 2 })), "keep");
+    let text = policy(&[keep.clone(), rule(2, status("any"), days("sinceImagePushed", 1))]);
+    assert_eq!(r.going(&text), [first, late, rest[0], rest[1], rest[2], rest[3]]);
+    let expire = Policy::read(&policy(&[acting(keep, "expire")])).expect_err("it is for keep");
+    assert!(expire.to_string().contains("`newestPatches` is for `keep` only"), "{expire}");
+}

@@ -200,13 +200,13 @@ fn what_is_wrong_is_told_by_rule_and_field() {
     wrong(
         pushed(),
         keep(),
-        "rule 1, selection.countType: a `keep` takes `newestImages`, `pushedWithin` or `pulledWithin`, or none for all",
+        "rule 1, selection.countType: a `keep` takes `newestImages`, `newestPatches`, `pushedWithin` or `pulledWithin`, or none for all",
     );
     wrong(any("pushedWithin"), expire(), "rule 1, selection.countType: `pushedWithin` is for `keep` only");
     wrong(
         with(pushed(), "countNumbr", json!(1)),
         expire(),
-        "rule 1, selection.countNumbr: is no key here; known are tagStatus, tagPatternList, tagPrefixList, tagRegexList, storageClass, countType, countUnit, countNumber",
+        "rule 1, selection.countNumbr: is no key here; known are tagStatus, tagPatternList, tagPrefixList, tagRegexList, tagVersionRange, storageClass, countType, countUnit, countNumber",
     );
 }
 
