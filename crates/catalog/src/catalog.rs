@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::engine::{Engine, Kind, Tx, postgres, sqlite, values};
 use crate::engine::{MIGRATIONS_POSTGRES, MIGRATIONS_SQLITE};
-use crate::recent::Recent;
 use crate::model::{CatalogIdentity, Options};
 use crate::quotas;
+use crate::recent::Recent;
 use crate::{Error, Result, Statistics};
 
 /// Everything that changes, in one database: SQLite or PostgreSQL. Cheap to clone.

@@ -8,7 +8,6 @@ use larder_oci::{Digest, Reference, RepositoryName};
 use serde_json::json;
 
 use crate::engine::{Done, Fault, Kind, Row, Tx, unseen, values};
-use crate::recent::Recent;
 use crate::keys;
 use crate::leases;
 use crate::lookup::{self, Hold};
@@ -16,6 +15,7 @@ use crate::model::{DeleteOutcome, Manifest, Page, Referrer, Stamp};
 use crate::outbox;
 use crate::page::page;
 use crate::quotas::{self, Change, Quotas};
+use crate::recent::Recent;
 use crate::tags::{self, Place};
 use crate::trash;
 use crate::{Catalog, Result};

@@ -6,8 +6,8 @@ mod kept;
 pub mod policy;
 pub mod promotion;
 mod quota;
-mod search;
 pub mod rules;
+mod search;
 pub mod webhooks;
 
 use std::sync::Arc;

@@ -1,6 +1,5 @@
 //! A policy that was read and is right.
 
-use larder_oci::Tag;
 use larder_oci::{Tag, VersionRange};
 use regex::Regex;
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 use super::{
-    audit, backups, credentials, grants, groups, imports, oidc, policies, promotion, quotas, repositories, robots, rules,
-    search, sessions, sign_ups, tags, trash, trusts, upkeep, usage, users, webhooks, whoami,
+    audit, backups, credentials, grants, groups, imports, oidc, policies, promotion, quotas, repositories, robots,
+    rules, search, sessions, sign_ups, tags, trash, trusts, upkeep, usage, users, webhooks, whoami,
 };
 use crate::answer::{self, Response};
 use crate::html::{self, escaped};

@@ -10,7 +10,7 @@ use larder_server::Config;
 use serde_json::json;
 
 use super::fixture::{Guarded, password, settings, told};
-
+use crate::browser::{Browser, text};
 
 /// Keeps what it is given.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Pages: what people see, what they do not, and that nothing which somebody pushed becomes part of a page's markup.
 
-mod clean_up;
 mod accounts;
+mod clean_up;
 mod crawl;
 mod door;
 mod escaping;
