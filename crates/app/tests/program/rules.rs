@@ -24,7 +24,7 @@ async fn rules_are_set_one_by_one_shown_tried_and_removed() {
     let passes = rules(&["test", "ml-model:1.0.1"]);
     assert_eq!(code(&passes), 0, "{}", stderr(&passes));
     assert!(
-        stdout(&passes).contains("with it would move: 1, 1.0\nA push of ml-model:1.0.1 would pass."),
+        stdout(&passes).contains("with it would move: 1,1.0\nA push of ml-model:1.0.1 would pass."),
         "{}",
         stdout(&passes)
     );
