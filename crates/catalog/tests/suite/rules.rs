@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use larder_catalog::model::rules::{Asked, Door, Judgement, Passed, Standing, Told};
-use larder_catalog::model::{DeleteOutcome, PutManifest, PutManifestOutcome, RollbackOutcome, RollbackTo};
+use larder_catalog::model::{AddTag, DeleteOutcome, PutManifest, PutManifestOutcome, RollbackOutcome, RollbackTo};
 use larder_oci::{Tag, VersionScope};
 
 use crate::fixture::{Fixture, at, manifest, name, pattern, stamp, tag};
@@ -108,7 +108,7 @@ async fn what_is_refused_changes_nothing(f: Fixture) {
     let no = f.put_manifest(through(manifest("a", 3, vec![], &["prod"]), Arc::clone(&porter))).await.expect("answered");
     assert_eq!(no, PutManifestOutcome::Refused(refused.refused.clone()));
     let door = || f.through(Arc::clone(&porter) as Arc<dyn Door>);
-    let moved = door().put_tag(&a, &tag("prod"), &one.digest, "retag", stamp(3)).await.expect("answered");
+    let moved = door().put_tag(&a, &tag("prod"), &one.digest, "retag", false, stamp(3)).await.expect("answered");
     assert_eq!(moved, Passed::Refused(refused.refused.clone()));
     let back = door().rollback_tag(&a, &tag("prod"), RollbackTo::Changes(1), true, stamp(3)).await.expect("answered");
     assert!(matches!(back, Passed::Refused(_)), "{back:?}");
@@ -124,8 +124,10 @@ async fn what_is_refused_changes_nothing(f: Fixture) {
     let back = door().rollback_tag(&a, &tag("prod"), RollbackTo::Changes(1), true, stamp(4)).await.expect("answered");
     let to = RollbackOutcome::Moved { from: Some(two.digest), to: one.digest };
     assert_eq!(back, Passed::Done(to, Judgement::default()));
-    let moved = door().put_tag(&a, &tag("prod"), &two.digest, "retag", stamp(5)).await.expect("answered");
-    assert_eq!(moved, Passed::Done(true, Judgement::default()));
+    let kept = door().put_tag(&a, &tag("prod"), &two.digest, "retag", true, stamp(5)).await.expect("answered");
+    assert_eq!(kept, Passed::Done(AddTag::Kept, Judgement::default()), "who may not move a tag");
+    let moved = door().put_tag(&a, &tag("prod"), &two.digest, "retag", false, stamp(5)).await.expect("answered");
+    assert_eq!(moved, Passed::Done(AddTag::Added, Judgement::default()));
     let gone = door().delete_tag(&a, &tag("prod"), stamp(6)).await.expect("answered");
     assert_eq!(gone, Passed::Done(DeleteOutcome::Deleted, Judgement::default()));
     let gone = door().delete_manifest(&a, &two.digest, at(9), None, stamp(7)).await.expect("answered");
