@@ -131,7 +131,7 @@ fn bash_reads_its_completions_and_completes_a_command() {
         );
         bash(&["-c", &ask]).trim().to_owned()
     };
-    assert_eq!(complete("larder re"), "repo", "and nothing that is hidden");
+    assert_eq!(complete("larder rep"), "repo", "and nothing that is hidden");
     assert_eq!(complete("larder repo cr"), "create");
     assert!(complete("larder serve --li").split(' ').any(|word| word == "--listen"));
 }
@@ -165,7 +165,7 @@ async fn bash_completes_repositories_and_tags_from_the_server() {
         "the newest first, and what stands before the colon stays"
     );
     assert!(told("larder tag ls ").split(' ').any(|word| word == "other"));
-    assert_eq!(told("larder re"), "repo");
+    assert_eq!(told("larder rep"), "repo");
     assert_eq!(complete("larder repo show te", "http://localhost:1"), "", "nobody answers, and nothing is said");
 }
 

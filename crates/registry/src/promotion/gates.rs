@@ -18,7 +18,7 @@ pub struct Facts {
     pub before: Option<(Tag, Option<Stay>)>,
     /// Its tags.
     pub tags: Vec<Tag>,
-    /// What its signatures say; `None` where nobody verifies signatures.
+    /// What its signatures say; `None` where no keys are known.
     pub signature: Option<Verified>,
     /// Who approved it, each once, of those who count.
     pub approved_by: Vec<String>,
@@ -176,7 +176,7 @@ fn signature(facts: &Facts) -> Check {
     let (met, said) = match &facts.signature {
         Some(Verified::Signed(by)) => (true, format!("signed by {by}")),
         Some(Verified::Unsigned(why)) => (false, why.clone()),
-        None => (false, "this server does not verify signatures".to_owned()),
+        None => (false, "no rule `signature` names keys here".to_owned()),
     };
     Check { gate: Gate::Signature, met, said }
 }
@@ -259,7 +259,7 @@ mod tests {
             let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
             assert_eq!(with(&|facts| facts.tags.clone_from(&tags))[0].0, Gate::Version, "{tags:?}");
         }
-        assert_eq!(with(&|facts| facts.signature = None)[0].1, "this server does not verify signatures");
+        assert_eq!(with(&|facts| facts.signature = None)[0].1, "no rule `signature` names keys here");
         assert_eq!(
             with(&|facts| facts.signature = Some(Verified::Unsigned("no key fits".to_owned())))[0].1,
             "no key fits"

@@ -9,7 +9,7 @@ use larder_oci::{Action, Digest, Reference, RepositoryName, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
-use super::{Check, Facts, Gate, Refusal, Shown, Stage, Stay, check};
+use super::{Check, Facts, Gate, Refusal, Shown, Stage, Stay, Verified, check};
 use crate::{Actor, Error, Registry, Result};
 
 /// How often a decision is made anew when others change what it rests on.
@@ -100,7 +100,7 @@ impl Registry {
         let way = self.way(actor, repository, asked).await?;
         for _ in 0..TRIES {
             let facts = self.inner.catalog.stage_facts(way.question.clone()).await?;
-            let promoted = self.look(&way, &facts, asked)?;
+            let promoted = self.look(&way, &facts, self.signature(actor, &way).await?, asked)?;
             if asked.dry_run {
                 return Ok(promoted);
             }
@@ -206,8 +206,20 @@ impl Registry {
         })
     }
 
+    /// What signatures say of the version, where the stage asks.
+    async fn signature(&self, actor: &Actor, way: &Way) -> Result<Option<Verified>> {
+        if !way.stage.gates.signature {
+            return Ok(None);
+        }
+        let signed = self.verified(actor, &way.question.source, &way.question.digest).await?;
+        Ok(signed.map(|signed| match signed {
+            true => Verified::Signed("a key of the rule `signature`".to_owned()),
+            false => Verified::Unsigned("no signature by a key of the rule `signature` is here".to_owned()),
+        }))
+    }
+
     /// What would happen, and how all that is asked stands.
-    fn look(&self, way: &Way, facts: &StageFacts, asked: &Promote) -> Result<Promoted> {
+    fn look(&self, way: &Way, facts: &StageFacts, signature: Option<Verified>, asked: &Promote) -> Result<Promoted> {
         let question = &way.question;
         let Some(complete) = facts.complete else {
             let reference = asked.reference.to_string();
@@ -221,7 +233,7 @@ impl Registry {
             complete,
             before,
             tags: facts.tags.clone(),
-            signature: None,
+            signature,
             approved_by: approved_by.map(|approval| approval.identity.clone()).collect(),
         };
         let (place, tag) = &question.target;

@@ -89,6 +89,17 @@ impl Registry {
         self.content_of(actor, repository, (&manifest, digest, row.size), tags, rules).await
     }
 
+    /// What the keys of the repository's rule `signature` say of a manifest; `None` when it names none.
+    pub(crate) async fn verified(
+        &self,
+        actor: &Actor,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<bool>> {
+        let Some(rule) = self.rules_of(repository).await?.rules.signature else { return Ok(None) };
+        self.is_signed(actor, repository, digest, &rule.keys).await.map(Some)
+    }
+
     /// Whether a signature by one of the keys is here: under cosign's tag, or among the referrers.
     async fn is_signed(
         &self,

@@ -340,6 +340,7 @@ async fn cloud_events_are_said_so() {
             "how": "push",
             "identity": "anonymous",
             "time": "2026-11-21T12:00:00Z",
+            "details": { "stage": "prod" },
         },
     });
     // When it was queued, the repository was gone: what its manifest was is not known any more.

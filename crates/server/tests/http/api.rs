@@ -167,7 +167,7 @@ async fn every_described_operation_is_served_and_the_description_is_served_too()
             operations += 1;
         }
     }
-    assert_eq!(operations, 103);
+    assert_eq!(operations, 113);
     let page = client.get("/api").await;
     page.expect(200);
     assert!(String::from_utf8_lossy(&page.body).contains("/api/v1/repositories/{name}/-/tags"));

@@ -4,11 +4,12 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use larder_oci::{Digest, media_type};
+use larder_oci::{Digest, Reference, media_type};
+use larder_registry::promotion::Promote;
 use serde_json::{Value, json};
 
 use super::{MODEL, Ruled, refused};
-use crate::driver::sha256;
+use crate::driver::{Driver, name, sha256};
 
 /// Who signs.
 struct Signer(EcdsaKeyPair);
@@ -100,6 +101,33 @@ async fn an_image_is_signed_before_a_tag_that_asks_for_it_points_there() {
     push(&ruled, signer.payload(&ruled, &image).await, None, Some(&format!("sha256-{}.sig", image.hex()))).await;
     assert_eq!(ruled.pushed("1.0.0", "one").await, image);
     ruled.retag("prod", &image).await.expect("it is signed");
+}
+
+/// The gate of a stage asks the same keys, though the rule itself is off.
+#[tokio::test]
+async fn a_stage_takes_what_is_signed_by_a_key_of_the_rule() {
+    let signer = Signer::new();
+    let ruled = Ruled::by(json!({})).await;
+    let Driver { registry, actor, .. } = &ruled.driver;
+    let stages = r#"{"stages":[{"name":"prod","gates":{"signature":true}}]}"#;
+    registry.set_stages(actor, &name(MODEL), stages).await.expect("stages");
+    let image = ruled.pushed("candidate", "one").await;
+    let ask = Promote {
+        reference: Reference::Digest(image),
+        to: crate::driver::tag("prod"),
+        expected: None,
+        reason: None,
+        dry_run: false,
+        key: None,
+    };
+    let promote = async || registry.promote(actor, &name(MODEL), &ask).await.map_err(|error| error.to_string());
+    let unmet = promote().await.expect_err("there are no keys");
+    assert!(unmet.contains("no rule `signature` names keys here"), "{unmet}");
+    ruled.set(MODEL, json!({ "signature": { "level": "off", "keys": [signer.public()], "tags": ["prod"] } })).await;
+    let unmet = promote().await.expect_err("it is not signed");
+    assert!(unmet.contains("no signature by a key of the rule `signature` is here"), "{unmet}");
+    push(&ruled, signer.payload(&ruled, &image).await, None, Some(&format!("sha256-{}.sig", image.hex()))).await;
+    assert!(promote().await.expect("it is signed").moved);
 }
 
 #[tokio::test]
