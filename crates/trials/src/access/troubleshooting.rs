@@ -34,6 +34,7 @@ const MESSAGES: &[(&str, Provoke)] = &[
     ("`repository name must be lowercase`", |scene| scene.capital_letters()),
     ("`invalid reference format`", |scene| scene.branch_with_a_slash()),
     ("`manifest unknown`", |scene| scene.missing_tag()),
+    ("`immutable`", |scene| scene.immutable_tag()),
     ("The disk is full", |scene| scene.full_disk()),
 ];
 
@@ -149,6 +150,17 @@ impl<'a> Scene<'a> {
     fn missing_tag(&self) -> Outcome<Vec<Output>> {
         self.log_in("alice")?;
         let said = self.refused(&format!("docker pull {REGISTRY}/alice/ml-model:2.0"));
+        self.log_out()?;
+        said
+    }
+
+    /// Another image under the tag that `pull_without_a_right` pushed.
+    fn immutable_tag(&self) -> Outcome<Vec<Output>> {
+        self.registry.accounts.sh("larder rules set alice/ml-model immutable=enforce")?;
+        self.log_in("alice")?;
+        let image = &self.image;
+        let said =
+            self.refused(&format!("tar cf - --files-from /dev/null | docker import - {image} && docker push {image}"));
         self.log_out()?;
         said
     }
