@@ -188,7 +188,27 @@ fn start_up(bench: &mut Bench<'_>, peer: &Peer, folder: &Path, round: usize) -> 
     let (mut process, took) = peer.start(folder)?;
     let row = format!("start-up with {} manifests, ms", grouped(manifests));
     bench.sheet.note(&row, Less, peer.name(), took.as_secs_f64() * 1e3);
+    policy(bench, peer, &process)?;
     process.stop()
+}
+
+/// A preview of a policy that looks at every image of the repository: facts read, rules evaluated, what goes counted.
+fn policy(bench: &mut Bench<'_>, peer: &Peer, process: &Process) -> Outcome {
+    const POLICY: &[u8] = br#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":10},"action":{"type":"expire"}}]}"#;
+    let path = "/api/v1/repositories/bench/-/policy/preview?limit=1";
+    let begun = Instant::now();
+    let headers = [("Content-Type", "application/json")];
+    let answer = process
+        .client()
+        .send("POST", path, &headers, Payload::Bytes(POLICY))
+        .during(|| "preview a policy".to_owned())?;
+    let took = begun.elapsed();
+    if !answer.is_success() {
+        return Err(Failure::new(format!("preview of a policy: {} {}", answer.status, answer.text())));
+    }
+    let row = format!("policy previewed over {} images and more, s", grouped(bench.scale.manifests));
+    bench.sheet.note(&row, Less, peer.name(), took.as_secs_f64());
+    Ok(())
 }
 
 fn expect(wanted: u16, reply: &Reply, what: &str) -> Outcome {

@@ -5,6 +5,7 @@
 //! seconds per GiB hardly do, so those are what to compare. Needs what `.ci/install` installs.
 
 mod blobs;
+mod collection;
 mod logins;
 mod metadata;
 pub(crate) mod peers;
@@ -65,8 +66,10 @@ struct Scale {
     tags: usize,
     /// Uploads at once for the memory figure, and the size of each.
     crowd: (usize, u64),
-    /// Manifests at the start-up figure.
+    /// Manifests at the start-up figure, and images at that of policies.
     manifests: usize,
+    /// Blobs of 64 KiB that are collected; number and size of the large ones.
+    collected: (u64, (u64, u64)),
 }
 
 const MIB: u64 = 1 << 20;
@@ -81,6 +84,7 @@ impl Scale {
             tags: 1_000_000,
             crowd: (64, 256 * MIB),
             manifests: 100_000,
+            collected: (100_000, (8, 1024 * MIB)),
         };
         let short = Self {
             rounds: 1,
@@ -90,6 +94,7 @@ impl Scale {
             tags: 20_000,
             crowd: (64, 8 * MIB),
             manifests: 2_000,
+            collected: (1_000, (4, 16 * MIB)),
         };
         let scale = if options.short { short } else { full };
         Self { rounds: options.rounds.unwrap_or(scale.rounds).max(1), ..scale }
@@ -150,6 +155,7 @@ fn rounds(bench: &mut Bench<'_>, out: &mut impl Write) -> Outcome {
         blobs::measure(bench, round)?;
         metadata::measure(bench, round)?;
         logins::measure(bench)?;
+        collection::measure(bench, round)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::blobs::{HASH_ALONE, RECEIVE_ALONE};
+use super::collection::{P99, P99_SWEEPING, SWEPT_SMALL};
 use super::logins;
 use super::sheet::Sheet;
 
@@ -51,6 +52,16 @@ pub fn reached(sheet: &Sheet) -> Vec<Reached> {
     let commit = |mebibytes: u32| larder(&format!("last byte to 201, {mebibytes} MiB, ms"));
     add("last byte to 201: 4 GiB in times of 64 MiB".to_owned(), commit(4096), commit(64), 2.0);
     let memory = "memory (RssAnon) at 64 pushes of 256 MiB, MiB";
+    add(
+        "removed in a collection: 2,000 blobs of 64 KiB a second in times of the rate".to_owned(),
+        Some(2_000.0),
+        larder(SWEPT_SMALL),
+        1.0,
+    );
+    for (idle, sweeping) in P99.into_iter().zip(P99_SWEEPING) {
+        let most = larder(idle).map(|idle| (2.0 * idle).max(idle + 3.0));
+        add(format!("{sweeping}: in times of max(2 x idle, idle + 3 ms)"), larder(sweeping), most, 1.0);
+    }
     add(memory.to_owned(), larder(memory), Some(1.0), 256.0);
     if let (Some(idle), Some(beside)) = (larder(logins::IDLE), larder(logins::BESIDE)) {
         let limit = (logins::limit(idle) * 100.0).round() / 100.0;
