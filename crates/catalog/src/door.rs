@@ -176,7 +176,7 @@ pub(crate) fn judge(tx: &mut Tx<'_>, place: Place<'_>, door: &dyn Door, standing
     Ok(door.judge(&standing))
 }
 
-/// Moves aliases, and notes what was said.
+/// Moves aliases, and notes what was said. A name that is a stage somewhere follows nothing: versions enter stages by promotion.
 pub(crate) fn follow(
     tx: &mut Tx<'_>,
     place: Place<'_>,
@@ -185,6 +185,9 @@ pub(crate) fn follow(
     stamp: &Stamp,
 ) -> Done<()> {
     for alias in &judgement.aliases {
+        if tx.any("SELECT 1 FROM stage_names WHERE name = $1", values![alias])? {
+            continue;
+        }
         tags::point(tx, place, alias, manifest, "alias", stamp)?;
     }
     say(tx, place, judgement, stamp)

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use larder_oci::{Digest, RepositoryName, RepositoryPattern};
 use serde_json::json;
 
-use crate::engine::{Done, Fault, Kind, Row, Tx, values};
+use crate::engine::{Done, Fault, Kind, Row, Tx, unseen, values};
 use crate::lookup::{self, Hold};
 use crate::manifests::{self, Removal};
 use crate::model::policy::{ExpiringImage, HeldBlob, ImagePart, ImageRow, ImageTag, PolicyRow, PolicyRun, PolicyState};
@@ -145,6 +145,7 @@ impl Catalog {
         for some in renewals.chunks(PRUNED) {
             let some = some.to_vec();
             let work = move |tx: &mut Tx<'_>| {
+                unseen();
                 for (repository, digest, at) in &some {
                     let sql = "UPDATE manifests SET renewed_at = $1
                                WHERE repository_id = (SELECT id FROM repositories WHERE name = $2)

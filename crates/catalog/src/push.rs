@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::access;
 use crate::door;
-use crate::engine::{Done, Fault, Kind, Row, Tx, Value, values, within};
+use crate::engine::{Done, Fault, Kind, Row, Tx, Value, everywhere, values, within};
 use crate::import::ImportedManifest;
 use crate::keys::{self, DigestKey};
 use crate::lookup::{self, Hold};
@@ -332,6 +332,11 @@ fn store(
 
 /// Byte for byte (**Invariant 8**). Bytes that went bad are healed by a push of the right ones.
 fn write_bytes(tx: &mut Tx<'_>, own: i64, push: &PutManifest) -> Done<()> {
+    let sql = "SELECT 1 FROM manifest_bytes WHERE digest_id = $1 AND bytes <> $2";
+    if tx.any(sql, values![own, &push.bytes[..]])? {
+        // They are healed for all repositories that have the manifest.
+        everywhere();
+    }
     let sql = "INSERT INTO manifest_bytes (digest_id, digest, bytes) VALUES ($1, $2, $3)
                ON CONFLICT (digest_id) DO UPDATE SET bytes = excluded.bytes WHERE manifest_bytes.bytes <> excluded.bytes";
     tx.execute(sql, values![own, &keys::encode(&push.digest), &push.bytes[..]])?;

@@ -181,6 +181,13 @@ mod tests {
         must_agree(catalog, &both, "set aside").await;
         fixture.push(manifest("a", 1, vec![], &["u"])).await;
         must_agree(catalog, &both, "healed").await;
+        let cut = move |tx: &mut Tx<'_>| {
+            tx.execute("UPDATE manifest_bytes SET bytes = x'00'", crate::engine::values![]).map(drop)
+        };
+        catalog.engine().write(Kind::Shrink, cut).await.expect("flipped on the disk");
+        must_agree(catalog, &both, "damaged").await;
+        fixture.push(manifest("b", 1, vec![], &["elsewhere"])).await;
+        must_agree(catalog, &both, "healed by another repository").await;
         catalog.pulled(&[(a.clone(), first, at(9))]).await.expect("noted");
         must_agree(catalog, &both, "pulled").await;
         catalog.remove_repository(&a, stamp(10), at(60), None).await.expect("removed");

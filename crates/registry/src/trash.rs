@@ -92,6 +92,10 @@ impl Registry {
         if name.is_some() && !self.may(actor, Action::Push, wanted).await? {
             self.permit(actor, Action::Admin, wanted).await?;
         }
+        if wanted != repository {
+            self.may_begin(wanted).await?;
+            self.may_move(wanted, &[], false).await?;
+        }
         self.serves_clients()?;
         self.writable()?;
         match self.inner.catalog.undelete_repository(repository, name, self.stamp(actor)).await? {

@@ -31,7 +31,7 @@ use self::latency::LatencyCounter;
 pub use self::latency::{LATENCY_CLASSES, Latency};
 pub(crate) use self::migrations::{POSTGRES as MIGRATIONS_POSTGRES, SQLITE as MIGRATIONS_SQLITE};
 use self::queue::Queue;
-pub(crate) use self::shares::{Shares, unseen, within};
+pub(crate) use self::shares::{Shares, everywhere, unseen, within};
 pub(crate) use self::tx::{Row, Tx, Value, dialect, unreadable, values};
 pub(crate) use self::unit::Kind;
 use self::unit::Pending;

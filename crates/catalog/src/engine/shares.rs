@@ -97,6 +97,11 @@ pub(crate) fn within(key: &impl Hash) {
     UNIT.with_borrow_mut(|(_, said)| *said = Some(Changed::One(share(key))));
 }
 
+/// Takes back what the unit said: what it changes may be in any share.
+pub(crate) fn everywhere() {
+    UNIT.with_borrow_mut(|(_, said)| *said = None);
+}
+
 /// Says from within a unit that it changes no column that a pull reads.
 pub(crate) fn unseen() {
     UNIT.with_borrow_mut(|(_, said)| *said = Some(Changed::Nothing));

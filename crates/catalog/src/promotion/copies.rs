@@ -11,6 +11,7 @@ use crate::lookup::{self, Hold};
 use crate::model::{OverQuota, Stamp};
 use crate::outbox;
 use crate::quotas::{self, Change, Quotas};
+use crate::search;
 use crate::tags::{self, Place};
 use crate::trash;
 
@@ -114,6 +115,9 @@ impl Member {
             return if there { Ok(None) } else { Err(Fault::Conflict("the manifest went while it was copied")) };
         };
         trash::pushed_again(tx, target, &self.digest, stamp)?;
+        let sql = "SELECT labels, annotations FROM manifests WHERE id = $1";
+        let said = tx.row(sql, values![made], |row| Ok([row.opt_text(0)?, row.opt_text(1)?]))?.unwrap_or_default();
+        search::note(tx, made, said.each_ref().map(Option::as_deref))?;
         let sql = "INSERT INTO edges (manifest_id, child_id, kind, repository_id, size)
                    SELECT CAST($1 AS BIGINT), child_id, kind, CAST($2 AS BIGINT), size FROM edges WHERE manifest_id = $3";
         tx.execute(sql, values![made, target.id, self.id])?;

@@ -66,10 +66,11 @@ fn tags(tx: &mut Tx<'_>, repository: &RepositoryName, digest: &Digest) -> Done<V
     Ok(tags)
 }
 
-/// Since when a repository that is a stage has a manifest.
+/// Since when a repository that is a stage has a manifest under a tag of people: what has none, or one as signatures have, was not let in as a version.
 fn held(tx: &mut Tx<'_>, repository: &RepositoryName, digest: &Digest) -> Done<Option<StageEntry>> {
     let sql = "SELECT m.pushed_at, m.pushed_by FROM repositories r JOIN digests d ON d.digest = $1
-               JOIN manifests m ON m.repository_id = r.id AND m.digest_id = d.id WHERE r.name = $2";
+               JOIN manifests m ON m.repository_id = r.id AND m.digest_id = d.id WHERE r.name = $2
+               AND EXISTS (SELECT 1 FROM tags t WHERE t.repository_id = r.id AND t.digest_id = m.digest_id AND t.name NOT LIKE 'sha256-%')";
     tx.row(sql, values![&keys::encode(digest), repository], |row| {
         let (entered, how, by) = (row.time(0)?, "push".to_owned(), row.text(1)?);
         Ok(StageEntry { digest: *digest, entered, left: None, stood: 0, how, by, reason: None })

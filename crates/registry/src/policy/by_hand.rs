@@ -4,7 +4,10 @@
 //! What is chosen is worked out as a policy is, so that an image goes with its signatures and an index with what only it holds. What many images share
 //! a property of, not a name, is left alone where a push in flight may rely on it or a policy protects it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
+use larder_catalog::model::rules::Passed;
 use larder_catalog::model::{DeleteOutcome, UndeleteOutcome};
 use larder_oci::{Action, Digest, RepositoryName, RepositoryPattern, Tag};
 use regex::Regex;
@@ -16,6 +19,8 @@ use super::rule::{Act, Count, Rule, StorageClass, TagMatch, TagStatus};
 use super::texts::hash;
 use super::told::{Schedule, Shown};
 use super::{Evaluation, Policy, PolicyPreview, TagPattern, evaluate, preview};
+use crate::delete::untold;
+use crate::rules::{self, unchanged};
 use crate::{Actor, Error, PageRequest, Registry, Result};
 
 /// Images that one call removes; the others are left to the next.
@@ -167,6 +172,7 @@ impl Registry {
     async fn choose(&self, repository: &RepositoryName, selection: Selection) -> Result<Chosen> {
         let Loaded { mut facts, .. } = self.policy_facts(repository).await?;
         let standing = self.standing(repository).await?;
+        self.mark_staged(repository, &standing, &mut facts).await?;
         let (at, pattern) = (self.now(), RepositoryPattern::from(repository));
         let work = move || {
             let protected = match &selection {
@@ -188,19 +194,34 @@ impl Registry {
         let (lease, trash, stamp) = (self.lease_end(), self.trash_end(), self.stamp(actor));
         let mut gone = vec![false; facts.images.len()];
         let mut removed = Removed { at: stamp.at, images: 0, bytes: 0, loose: Vec::new(), skipped: 0, left: 0 };
+        let catalog = &self.inner.catalog;
+        let door = self.door(actor, repository, rules::Act::DeleteManifest, &[], unchanged).await?;
         for &image in evaluation.order.iter().take(MOST) {
             let digest = &facts.images[image as usize].digest;
-            match self.inner.catalog.delete_manifest(repository, digest, lease, trash, stamp.clone()).await? {
-                DeleteOutcome::Deleted => {
-                    gone[image as usize] = true;
-                    removed.images += 1;
+            let outcome = match &door {
+                None => untold(catalog.delete_manifest(repository, digest, lease, trash, stamp.clone()).await?),
+                Some(door) => {
+                    let through = catalog.through(Arc::clone(door));
+                    through.delete_manifest(repository, digest, lease, trash, stamp.clone()).await?
                 }
-                DeleteOutcome::Absent | DeleteOutcome::InUse { .. } => removed.skipped += 1,
+            };
+            if matches!(outcome, Passed::Done(DeleteOutcome::Deleted, _)) {
+                gone[image as usize] = true;
+                removed.images += 1;
+            } else {
+                removed.skipped += 1;
             }
         }
         for tag in selected.loose {
-            if self.inner.catalog.delete_tag(repository, &tag, stamp.clone()).await? == DeleteOutcome::Deleted {
-                removed.loose.push(tag);
+            let tags = std::slice::from_ref(&tag);
+            let outcome = match self.door(actor, repository, rules::Act::DeleteTag, tags, unchanged).await? {
+                None => untold(catalog.delete_tag(repository, &tag, stamp.clone()).await?),
+                Some(door) => catalog.through(door).delete_tag(repository, &tag, stamp.clone()).await?,
+            };
+            match outcome {
+                Passed::Done(DeleteOutcome::Deleted, _) => removed.loose.push(tag),
+                Passed::Done(..) => {}
+                Passed::Refused(_) => removed.skipped += 1,
             }
         }
         removed.left = evaluation.order.len().saturating_sub(MOST) as u64;

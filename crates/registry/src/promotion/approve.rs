@@ -39,10 +39,10 @@ pub struct Approved {
 }
 
 impl Registry {
-    /// Approves that a version enters a stage, or takes that back. Members of the stage's group may who may pull; where no group is named, whoever may
-    /// push.
+    /// Approves that a version enters a stage, or takes that back. Members of the stage's group may who may push: a credential that is cut to pulls says
+    /// nothing in its owner's name. Where no group is named, whoever may move tags.
     pub async fn approve(&self, actor: &Actor, repository: &RepositoryName, asked: &Approving) -> Result<Approved> {
-        self.permit_write(actor, Action::Pull, repository).await?;
+        self.permit_write(actor, Action::Push, repository).await?;
         let layout = self.layout(repository).await?;
         let (stage, before) = layout.find(&asked.to)?;
         let Some(approvals) = stage.gates.approvals.clone() else {

@@ -4,6 +4,7 @@ use larder_oci::{Digest, RepositoryName, Tag};
 
 use super::layout::Layout;
 use super::{Refusal, Shown};
+use crate::rules::is_companion;
 use crate::{Registry, Result};
 
 impl Registry {
@@ -40,14 +41,9 @@ fn gated(layout: &Layout, tags: &[Tag], refers: bool) -> Option<Tag> {
     match layout.stages.shown {
         Shown::Tag => tags.iter().find(|tag| is_gated(tag)).cloned(),
         Shown::Repository => {
-            let enters = !refers && (tags.is_empty() || !tags.iter().all(is_fallback));
+            // A `subject` alone makes an image no signature: what gets a tag of people enters.
+            let enters = if tags.is_empty() { !refers } else { !tags.iter().all(is_companion) };
             layout.is_stage.clone().filter(|stage| enters && is_gated(stage))
         }
     }
-}
-
-/// `sha256-<hex>`, `sha256-<hex>.sig`: a referrer of a client that knows no list of them.
-fn is_fallback(tag: &Tag) -> bool {
-    let hex = tag.as_str().strip_prefix("sha256-").map(|rest| rest.split('.').next().unwrap_or(rest));
-    hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use super::{Check, Facts, Gate, Refusal, Shown, Stage, Stay, Verified, check};
+use crate::history::keeps_tags;
 use crate::{Actor, Error, Registry, Result};
 
 /// How often a decision is made anew when others change what it rests on.
@@ -102,6 +103,9 @@ impl Registry {
             let facts = self.inner.catalog.stage_facts(way.question.clone()).await?;
             let promoted = self.look(&way, &facts, self.signature(actor, &way).await?, asked)?;
             if asked.dry_run {
+                if promoted.is_allowed() {
+                    self.may_enter(actor, &way, &facts).await?;
+                }
                 return Ok(promoted);
             }
             if let Some(expected) = asked.expected.filter(|expected| *expected != facts.standing) {
@@ -113,6 +117,7 @@ impl Registry {
                 let (reference, stage) = (promoted.source, way.stage.name.clone());
                 return Err(Refusal::Unmet { reference, stage, checks: promoted.checks }.into());
             }
+            self.may_enter(actor, &way, &facts).await?;
             match self.inner.catalog.promote(self.promotion(actor, repository, &way, &facts, &promoted, asked)).await? {
                 PromotionOutcome::Moved => return Ok(promoted),
                 PromotionOutcome::Repeated(request, answer) => return again(&request, &answer, repository, asked),
@@ -204,6 +209,17 @@ impl Registry {
             repository: source.clone(),
             reference: format!("a tag of {digest}"),
         })
+    }
+
+    /// Whether a credential and the rules at the door of the target let the version in. The stage's own tag moves by promotion, also where a rule calls
+    /// tags immutable.
+    async fn may_enter(&self, actor: &Actor, way: &Way, facts: &StageFacts) -> Result<()> {
+        let StageQuestion { source, digest, target: (place, tag), .. } = &way.question;
+        if facts.standing.is_some_and(|now| now != *digest) && keeps_tags(actor, place) {
+            return Err(Error::TagKept(tag.clone()));
+        }
+        let moves = way.layout.stages.shown == Shown::Tag;
+        self.judge_promotion(actor, source, (place, tag), digest, moves).await
     }
 
     /// What signatures say of the version, where the stage asks.

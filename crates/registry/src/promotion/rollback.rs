@@ -5,6 +5,7 @@ use larder_catalog::model::{RollbackOutcome, RollbackTo};
 use larder_oci::{Action, RepositoryName, Tag};
 
 use super::{Refusal, Shown};
+use crate::history::keeps_tags;
 use crate::{Actor, Error, Registry, Result, RolledBack};
 
 /// What is asked for.
@@ -36,6 +37,9 @@ impl Registry {
         }
         let (base, tag, stamp) = (layout.base.clone(), stage.name.clone(), self.stamp(actor));
         self.permit_move(actor, &base).await?;
+        if keeps_tags(actor, &base) {
+            return Err(Error::TagKept(tag));
+        }
         let outcome = self.inner.catalog.rollback_tag(&base, &tag, asked.to, false, stamp.clone()).await?;
         let (from, to) = match outcome {
             RollbackOutcome::Moved { from, to } => (from, to),

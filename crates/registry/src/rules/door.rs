@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use larder_catalog::model::rules::{Asked, Door, Judgement, Passed, Standing};
-use larder_oci::{RepositoryName, Tag};
+use larder_oci::{Digest, RepositoryName, Tag};
 
 use super::{Change, Content, Effective, Level, alias, judge};
 use crate::{Action, Actor, Error, Registry, Result};
@@ -72,6 +72,31 @@ impl Registry {
         let moves_tags = self.may(actor, Action::TagMove, repository).await?;
         let change = Change { act, repository: repository.clone(), tags: tags.to_vec(), content, moves_tags };
         Ok(Some(Arc::new(RulesDoor::new(rules, change))))
+    }
+
+    /// Asks the rules of the target about a version that a promotion brings from `source`. `moves`: the tag is the stage's own, which nothing but `immutable`
+    /// could hold.
+    pub(crate) async fn judge_promotion(
+        &self,
+        actor: &Actor,
+        source: &RepositoryName,
+        (place, tag): (&RepositoryName, &Tag),
+        digest: &Digest,
+        moves: bool,
+    ) -> Result<()> {
+        let tags = [tag.clone()];
+        let content = async |rules: &_| self.stored_content(actor, source, digest, &tags, rules).await;
+        let Some(door) = self.door(actor, place, Act::Retag, &tags, content).await? else { return Ok(()) };
+        let standing = self.inner.catalog.standing(place, door.asks(), Some(*digest)).await?;
+        let mut judgement = door.judge(&standing);
+        if moves {
+            judgement.refused.retain(|told| told.rule != "immutable");
+        }
+        if !judgement.refused.is_empty() {
+            return Err(self.refused(actor, place, judgement.refused));
+        }
+        self.warned(&judgement);
+        Ok(())
     }
 
     /// What became of a change that rules were asked about; what they said is counted, and told with it.

@@ -65,7 +65,7 @@ pub fn judge(rules: &Effective, change: &Change, asked: &Asked, standing: &Stand
 }
 
 /// `sha256-<hex>`, with `.sig`, `.att` or `.sbom` behind it or not: such tags follow their subject and are no tags of people.
-pub(super) fn is_companion(tag: &Tag) -> bool {
+pub(crate) fn is_companion(tag: &Tag) -> bool {
     let Some(rest) = tag.as_str().strip_prefix("sha256-") else { return false };
     let (hex, suffix) = rest.split_once('.').map_or((rest, None), |(hex, suffix)| (hex, Some(suffix)));
     hex.len() == 64
@@ -241,6 +241,14 @@ impl Judge<'_> {
         }
     }
 
+    /// Why the image may not have a tag that would follow.
+    fn refusal_of(&self, alias: &Tag) -> Option<Told> {
+        let change = Change { tags: vec![alias.clone()], ..self.change.clone() };
+        let mut alone = Judge { change: &change, judgement: Judgement::default(), ..*self };
+        alone.content();
+        alone.judgement.refused.pop()
+    }
+
     /// What is immutable stays, however it is to move.
     fn aliases(&mut self, plan: alias::Plan) {
         for (level, tag, why, instead) in plan.told {
@@ -250,7 +258,15 @@ impl Judge<'_> {
             let immutable = self.rules.rules.immutable.as_ref();
             let stays = self.standing.places.contains_key(&tag)
                 && immutable.is_some_and(|rule| rule.level == Level::Enforce && rule.covers(&tag));
-            if stays {
+            if let Some(told) = self.refusal_of(&tag) {
+                self.tell(
+                    Level::Warn,
+                    "aliases",
+                    Some(&tag),
+                    format!("{tag} stays where it is: {}", told.why),
+                    told.instead,
+                );
+            } else if stays {
                 let instead = "except it from the rule immutable";
                 self.tell(Level::Warn, "aliases", Some(&tag), format!("{tag} is immutable and stays"), instead);
             } else {

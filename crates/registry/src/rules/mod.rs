@@ -19,6 +19,7 @@ mod trial;
 pub use door::Act;
 pub(crate) use door::unchanged;
 pub(crate) use heard::Heard;
+pub(crate) use judge::is_companion;
 pub use judge::{Change, Content, judge};
 pub use larder_catalog::model::rules::{Asked, Judgement, Standing, TagPlace, Told};
 pub use latest::{TagNow, current_version};

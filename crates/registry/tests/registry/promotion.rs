@@ -341,6 +341,11 @@ async fn a_push_into_a_repository_that_is_a_stage_is_refused_but_for_what_refers
     let signature = referrer(&image(&[b"one"]), b"signature");
     let reference = sha256(&signature).to_string();
     driver.push_manifest("prod/ml-model", &reference, &signature).await.expect("a signature is welcome");
+    // A `subject` makes an image no signature, and a tag that begins like one does not either.
+    for tag in ["1.4.2".to_owned(), format!("sha256-{}.rc1", "a".repeat(64))] {
+        let pushed = driver.push_manifest("prod/ml-model", &tag, &signature).await;
+        assert!(matches!(refused(pushed), Refusal::Gated { .. }), "{tag}");
+    }
     // What is only in the stage before is found there.
     driver
         .registry
@@ -406,4 +411,51 @@ async fn policies_never_take_what_is_in_a_stage_or_lately_was() {
     assert_eq!(going(10).await, ["1", "3", "4"], "2 stands in prod");
     let wrong = driver.registry.set_policy(&driver.actor, &name("ml-model"), &policy(0)).await.expect_err("no days");
     assert!(wrong.public_message().contains("protectedStages.days"), "{wrong}");
+}
+
+/// What has no tag of people in a stage's repository was not let in as a version.
+#[tokio::test]
+async fn what_only_refers_did_not_come_through_a_stage() {
+    let driver = Driver::new().await;
+    driver.push_image("ml-model", "1.0", &[b"one"]).await;
+    set(&driver, r#"{"shown":"repository","stages":[{"name":"staging","gates":{"version":"any"}},{"name":"prod","gates":{"previous":true}}]}"#)
+        .await;
+    promote(&driver, "1.0", "staging").await.expect("it has a version");
+    let smuggled = referrer(&image(&[b"one"]), b"signature");
+    for repository in ["ml-model", "staging/ml-model"] {
+        driver.push_blob(repository, b"signature").await;
+        driver.push_blob(repository, b"{}").await;
+    }
+    let reference = sha256(&smuggled).to_string();
+    driver.push_manifest("ml-model", "1.1", &smuggled).await.expect("dev is open");
+    driver.push_manifest("staging/ml-model", &reference, &smuggled).await.expect("it says that it refers");
+    assert_eq!(unmet(promote(&driver, "1.1", "prod").await), [Gate::Previous]);
+    promote(&driver, "1.0", "prod").await.expect("that came through");
+}
+
+/// A credential that may only pull says nothing in its owner's name.
+#[tokio::test]
+async fn who_may_only_pull_does_not_approve() {
+    let driver = Driver::new().await;
+    driver.push_image("ml-model", "1.0", &[b"one"]).await;
+    set(&driver, r#"{"stages":[{"name":"prod","gates":{"approvals":{"count":1}}}]}"#).await;
+    let asked =
+        Approving { reference: "1.0".parse().expect("a reference"), to: tag("prod"), reason: None, withdraw: false };
+    let reader = Actor::anonymous(Rights::ReadOnly).named("user:alice");
+    let approved = driver.registry.approve(&reader, &name("ml-model"), &asked).await;
+    assert!(matches!(approved, Err(Error::Denied)), "{approved:?}");
+}
+
+/// A removed repository comes back under its name, and not as the stage that it would have to enter.
+#[tokio::test]
+async fn nothing_is_undeleted_into_a_stage_with_gates() {
+    let driver = Driver::with(Settings { trash_window: Duration::from_secs(86_400), ..testing::settings() }).await;
+    driver.push_image("ml-model", "1.0", &[b"one"]).await;
+    driver.push_image("other", "1.0", &[b"two"]).await;
+    set(&driver, r#"{"shown":"repository","stages":[{"name":"prod","gates":{"version":"any"}}]}"#).await;
+    let Driver { registry, actor, .. } = &driver;
+    registry.remove_repository(actor, &name("other")).await.expect("it goes");
+    let back = registry.undelete_repository(actor, &name("other"), Some(&name("prod/ml-model"))).await;
+    assert!(matches!(refused(back), Refusal::Gated { .. }));
+    registry.undelete_repository(actor, &name("other"), None).await.expect("it is back");
 }

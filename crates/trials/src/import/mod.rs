@@ -48,10 +48,8 @@ pub struct Options {
 pub fn run(options: &Options) -> Outcome<ExitCode> {
     let larder = binary::larder(options.larder.as_deref())?;
     let distribution3 = options.cache.join("go/bin/registry");
-    let mut peers = vec![Peer::Distribution2];
-    if distribution3.exists() {
-        peers.push(Peer::Distribution3(distribution3));
-    }
+    ensure!(distribution3.exists(), "{} is missing: `.ci/install` puts it there", distribution3.display());
+    let peers = [Peer::Distribution2, Peer::Distribution3(distribution3)];
     let (mut passed, mut failed) = (0, 0);
     let mut out = std::io::stdout().lock();
     let mut note = |name: String, outcome: Outcome<String>| -> Outcome {

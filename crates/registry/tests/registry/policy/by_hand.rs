@@ -112,3 +112,24 @@ async fn only_what_was_shown_goes_and_only_for_who_may_delete() {
     let denied = driver.registry.undo_removal(&reader, &name("model"), at, &[]).await;
     assert!(matches!(denied, Err(Error::Denied)), "{denied:?}");
 }
+
+/// What stands in a stage stays, and so does what a rule calls immutable.
+#[tokio::test]
+async fn neither_a_stage_nor_an_immutable_tag_loses_its_image() {
+    let driver = driver().await;
+    let prod = driver.push_image("model", "prod", &[b"prod"]).await;
+    let kept = driver.push_image("model", "1.0.0", &[b"kept"]).await;
+    let old = driver.push_image("model", "dev-1", &[b"old"]).await;
+    let rules = r#"{"immutable":{"level":"enforce","tags":["1.*"]}}"#;
+    driver.registry.set_rules(&driver.actor, &name("model"), rules).await.expect("rules");
+    driver.clock.advance(9 * DAY);
+    let selected = select(&driver, &Selection::OlderThan(3)).await;
+    assert!(!going(&selected).contains(&prod) && going(&selected).contains(&old), "{selected:?}");
+    let removed = remove(&driver, &Selection::OlderThan(3)).await;
+    assert_eq!((removed.images, removed.skipped), (1, 1));
+    assert_eq!(
+        (driver.resolve("model", "prod").await, driver.resolve("model", "1.0.0").await),
+        (Some(prod), Some(kept))
+    );
+    assert_eq!(driver.resolve("model", "dev-1").await, None);
+}

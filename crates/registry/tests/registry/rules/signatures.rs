@@ -130,6 +130,49 @@ async fn a_stage_takes_what_is_signed_by_a_key_of_the_rule() {
     assert!(promote().await.expect("it is signed").moved);
 }
 
+/// What a push may not bring under a tag, a promotion does not bring either; but the stage's own tag moves though tags are immutable.
+#[tokio::test]
+async fn a_promotion_meets_the_rules_at_the_door() {
+    let signer = Signer::new();
+    let mut both = rules(&signer);
+    both["immutable"] = json!("enforce");
+    let ruled = Ruled::by(both).await;
+    let Driver { registry, actor, .. } = &ruled.driver;
+    let promote = async |digest| {
+        let ask = Promote {
+            reference: Reference::Digest(digest),
+            to: crate::driver::tag("prod"),
+            expected: None,
+            reason: None,
+            dry_run: false,
+            key: None,
+        };
+        registry.promote(actor, &name(MODEL), &ask).await.map_err(|error| error.to_string())
+    };
+    for words in ["one", "two"] {
+        let image = ruled.pushed(&format!("candidate-{words}"), words).await;
+        let said = promote(image).await.expect_err("it is not signed");
+        assert!(said.contains("rule signature of team/ml-model"), "{said}");
+        push(&ruled, signer.payload(&ruled, &image).await, None, Some(&format!("sha256-{}.sig", image.hex()))).await;
+        assert!(promote(image).await.expect("it is signed").moved);
+    }
+}
+
+/// A tag that would follow does not follow to what it may not point to; nor does a stage.
+#[tokio::test]
+async fn aliases_ask_the_rules_and_are_no_stages() {
+    let signer = Signer::new();
+    let ruled = Ruled::by(json!({
+        "aliases": { "level": "warn", "names": ["stable", "prod"] },
+        "signature": { "level": "enforce", "keys": [signer.public()], "tags": ["stable"] },
+    }))
+    .await;
+    let pushed = ruled.push("1.4.2", "one").await.expect("its own tag needs no signature");
+    assert!(pushed.warnings.iter().any(|said| said.starts_with("stable stays where it is: no key")), "{pushed:?}");
+    assert_eq!((ruled.at("stable").await, ruled.at("prod").await), (None, None));
+    assert!(ruled.at("1.4").await.is_some());
+}
+
 #[tokio::test]
 async fn a_bundle_among_the_referrers_is_a_signature() {
     let signer = Signer::new();
