@@ -164,8 +164,12 @@ impl Rights {
             return Verdict::Denied;
         }
         let allowed = self.facts.administrator || allowed.implies(action);
-        let within = self.facts.limits.iter().all(|limit| limit.allows(action, repository));
-        if allowed && within { Verdict::Allowed } else { Verdict::Silent }
+        if allowed && self.leaves(action, repository) { Verdict::Allowed } else { Verdict::Silent }
+    }
+
+    /// Whether the credential's limits leave an action to its owner, whatever the rules say of him.
+    pub fn leaves(&self, action: Action, repository: &RepositoryName) -> bool {
+        self.facts.limits.iter().all(|limit| limit.allows(action, repository))
     }
 
     /// The actions that are [allowed](Verdict::Allowed) there.

@@ -34,6 +34,8 @@ pub trait Judge: fmt::Debug + Send + Sync {
     fn verdict(&self, action: Action, repository: &RepositoryName) -> Verdict;
     /// What lists may show.
     fn visible(&self) -> Visible;
+    /// Whether the credential that was shown leaves `action` to its owner, be it granted to him or not.
+    fn leaves(&self, action: Action, repository: &RepositoryName) -> bool;
     /// Whether this identity looks after the server itself.
     fn administrator(&self) -> bool;
 }
@@ -150,6 +152,17 @@ impl Actor {
     /// Whether this actor's own rights allow `action` in `repository`. What is public anyway is not asked here.
     pub fn may(&self, action: Action, repository: &RepositoryName) -> bool {
         self.verdict(action, repository) == Verdict::Allowed
+    }
+
+    /// Whether the credential speaks for its owner in more than reading: a token that is cut to pulls does not.
+    pub(crate) fn speaks_for_its_owner(&self, repository: &RepositoryName) -> bool {
+        match &self.rights {
+            Rights::Granted(judge) => {
+                judge.leaves(Action::Push, repository) || judge.leaves(Action::TagMove, repository)
+            }
+            Rights::Everything => true,
+            Rights::ReadOnly | Rights::Nothing => false,
+        }
     }
 
     /// Whether this actor may look after the server itself: sweep, verify, usage.

@@ -338,6 +338,11 @@ impl Judge for Judgement {
         Visible { allow, deny, public: true }
     }
 
+    fn leaves(&self, action: Action, repository: &RepositoryName) -> bool {
+        let in_scope = !self.scoped || self.caller.scope_allows(action, repository);
+        in_scope && self.caller.rights.leaves(action, repository)
+    }
+
     fn administrator(&self) -> bool {
         self.caller.rights.administrator() && !(self.scoped && self.caller.scope.is_some())
     }

@@ -4,7 +4,7 @@ use larder_oci::{Action, Digest, Reference, RepositoryName, Tag};
 
 use super::promote::named;
 use super::{Refusal, Shown};
-use crate::{Actor, Registry, Result};
+use crate::{Actor, Error, Registry, Result};
 
 /// What is approved.
 #[derive(Clone, Debug)]
@@ -39,10 +39,13 @@ pub struct Approved {
 }
 
 impl Registry {
-    /// Approves that a version enters a stage, or takes that back. Members of the stage's group may who may push: a credential that is cut to pulls says
-    /// nothing in its owner's name. Where no group is named, whoever may move tags.
+    /// Approves that a version enters a stage, or takes that back. Members of the stage's group may who may pull; where no group is named, whoever may
+    /// push. A credential that is cut to pulls says nothing in its owner's name.
     pub async fn approve(&self, actor: &Actor, repository: &RepositoryName, asked: &Approving) -> Result<Approved> {
-        self.permit_write(actor, Action::Push, repository).await?;
+        self.permit_write(actor, Action::Pull, repository).await?;
+        if !actor.speaks_for_its_owner(repository) {
+            return Err(Error::Denied);
+        }
         let layout = self.layout(repository).await?;
         let (stage, before) = layout.find(&asked.to)?;
         let Some(approvals) = stage.gates.approvals.clone() else {

@@ -57,6 +57,10 @@ impl Judge for Table {
         Visible { allow: pull(&self.allow), deny: pull(&self.deny), public: true }
     }
 
+    fn leaves(&self, _: Action, _: &RepositoryName) -> bool {
+        true
+    }
+
     fn administrator(&self) -> bool {
         false
     }

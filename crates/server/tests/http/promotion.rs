@@ -88,6 +88,9 @@ async fn a_promotion_is_tried_refused_approved_and_done() {
     alice.json(Method::POST, PROMOTIONS, &to("staging")).await.expect(200);
     let approvals = "/api/v1/repositories/ml-model/-/approvals";
     alice.json(Method::POST, approvals, &to("prod")).await.expect(403);
+    let made = bob.json(Method::POST, "/api/v1/tokens", &json!({ "name": "reader", "actions": ["pull"] })).await;
+    let reader = guarded.stranger().bearer(made.expect(201).json()["token"].as_str().expect("a token"));
+    reader.json(Method::POST, approvals, &to("prod")).await.expect(403);
     let approved =
         bob.json(Method::POST, approvals, &json!({ "reference": "1.4.2", "to": "prod", "reason": "soaked" })).await;
     assert_eq!((&approved.expect(200).json()["count"], &approved.json()["by"]), (&json!(1), &json!("user:bob")));

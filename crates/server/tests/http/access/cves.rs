@@ -411,6 +411,11 @@ async fn cve_2026_31801_who_may_only_make_tags_overwrites_none() {
     bob.json(Method::PUT, path, &json!({ "reference": "new" })).await.expect(403);
     bob.json(Method::POST, &format!("{path}/rollback"), &json!({ "to": "1" })).await.expect(403);
     bob.json(Method::PUT, &path.replace("latest", "newest"), &json!({ "reference": "new" })).await.expect(200);
+    let promotions = "/api/v1/repositories/team/model/-/promotions";
+    bob.json(Method::POST, promotions, &json!({ "reference": "new", "to": "prod" })).await.expect(200);
+    bob.json(Method::POST, promotions, &json!({ "reference": "latest", "to": "prod" })).await.expect(403);
+    let back = "/api/v1/repositories/team/model/-/stages/prod/rollback";
+    bob.json(Method::POST, back, &json!({ "to": "1" })).await.expect(403);
     assert_eq!(bob.head("/v2/team/model/manifests/latest").await.header("docker-content-digest"), now);
     let mut manifests = Vec::new();
     for n in 0..8 {
