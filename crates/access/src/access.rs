@@ -79,6 +79,11 @@ struct Rounds {
 }
 
 impl Access {
+    /// Whether there is a password file beside the accounts.
+    pub fn has_password_file(&self) -> bool {
+        self.inner.htpasswd.is_some()
+    }
+
     /// Starts: reads the password file and the signing keys, and makes the first key.
     ///
     /// # Errors

@@ -119,7 +119,7 @@ pub async fn run(command: GrantCommand, context: &Context) -> Result {
                 "note": args.note,
             });
             on(&args.data, context, async |api| {
-                if is_first(api).await? && !ends_password_file(args.yes, context)? {
+                if is_first(api).await? && !ends_password_file(api, args.yes, context).await? {
                     return Ok(());
                 }
                 let made: Value = api.send(Method::POST, "/api/v1/grants", &asked).await?;

@@ -131,7 +131,7 @@ pub async fn run(command: RobotCommand, context: &Context) -> Result {
                 "description": args.description,
             });
             on(&args.data, context, async |api| {
-                if is_first(api).await? && !ends_password_file(args.yes, context)? {
+                if is_first(api).await? && !ends_password_file(api, args.yes, context).await? {
                     return Ok(());
                 }
                 let made: Value = api.send(Method::POST, "/api/v1/robots", &asked).await?;

@@ -232,7 +232,7 @@ async fn add(args: AddArgs, context: &Context) -> Result {
 
 async fn add_on(api: &ApiClient, args: AddArgs, context: &Context) -> Result {
     let first = is_first(api).await?;
-    if first && !ends_password_file(args.yes, context)? {
+    if first && !ends_password_file(api, args.yes, context).await? {
         return Ok(());
     }
     let password = if args.invite { None } else { Some(new_password(args.password_stdin)?) };
@@ -283,17 +283,18 @@ pub(super) async fn is_first(api: &ApiClient) -> Result<bool> {
     Ok(true)
 }
 
-/// Says that the first user or grant ends what the users of a password file may, and asks. Nothing is asked where there is no such file.
-pub(super) fn ends_password_file(yes: bool, context: &Context) -> Result<bool> {
+/// Says that the first user or grant ends what the users of a password file may, and asks. The server tells whether it knows one; for a folder that
+/// none runs on, the configuration here does.
+pub(super) async fn ends_password_file(api: &ApiClient, yes: bool, context: &Context) -> Result<bool> {
+    let caller: Value = api.get("/api/v1/whoami").await?;
     let configured = Configuration::load(&SettingFlags::default(), &config::environment());
-    let Some(file) = configured.ok().and_then(|loaded| loaded.text("access.htpasswd").map(str::to_owned)) else {
+    let here = configured.is_ok_and(|loaded| loaded.text("access.htpasswd").is_some());
+    if caller["password_file"] != true && !here {
         return Ok(true);
-    };
-    let preview = format!(
-        "Until now everyone in {file} may push, pull and list everything. With the first user, robot or grant that ends: they can still log in, \
-         and may what grants say."
-    );
-    context.confirm(Destructive { yes, dry_run: false }, &preview, "Go on?")
+    }
+    let preview = "Until now everyone in the password file (access.htpasswd) may push, pull and list everything. With the first user, robot or grant \
+                   that ends: they can still log in, and may what grants say.";
+    context.confirm(Destructive { yes, dry_run: false }, preview, "Go on?")
 }
 
 async fn set(args: SetArgs, context: &Context) -> Result {

@@ -217,11 +217,12 @@ impl Registry {
         repository: &RepositoryName,
         asked: bool,
     ) -> Result<Option<PolicyReport>> {
+        let _one = self.inner.evaluating.lock().await;
+        // What holds now that its turn has come.
         let standing = self.standing(repository).await?;
         if standing.policies.first().is_none_or(|(_, policy)| policy.rules.is_empty()) {
             return Ok(None);
         }
-        let _one = self.inner.evaluating.lock().await;
         let started = self.now();
         let worked = self.work_out(repository, standing).await?;
         self.is_expected(actor, repository, &worked).await?;

@@ -24,6 +24,8 @@ pub(super) struct WhoAmI {
     /// When the credential ends, RFC 3339 in UTC.
     #[schema(format = DateTime)]
     expires: Option<String>,
+    /// Whether the server knows a password file (`access.htpasswd`). Its users may do everything until the first user, robot or grant is made.
+    password_file: bool,
 }
 
 /// Who the caller is.
@@ -34,6 +36,7 @@ pub(super) struct WhoAmI {
     responses((status = 200, body = WhoAmI), (status = "default", response = super::openapi::ProblemAnswer)),
 )]
 pub(super) async fn show(call: Call<'_>) -> Result<Response> {
+    let password_file = call.app.access.as_ref().is_some_and(|access| access.has_password_file());
     let (Some(caller), Some(access)) = (&call.visitor.caller, &call.app.access) else {
         return Ok(ok(&WhoAmI {
             identity: call.actor.identity().to_owned(),
@@ -42,6 +45,7 @@ pub(super) async fn show(call: Call<'_>) -> Result<Response> {
             administrator: call.visitor.operator,
             groups: Vec::new(),
             expires: None,
+            password_file,
         }));
     };
     let found = access.whoami(caller).await?;
@@ -57,5 +61,6 @@ pub(super) async fn show(call: Call<'_>) -> Result<Response> {
         administrator: found.administrator,
         groups: found.groups,
         expires: found.until.map(|until| until.to_string()),
+        password_file,
     }))
 }
