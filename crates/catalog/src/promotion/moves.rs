@@ -31,11 +31,25 @@ impl Catalog {
 }
 
 fn promote(tx: &mut Tx<'_>, asked: &Promotion) -> Done<PromotionOutcome> {
-    if let Some((key, _)) = &asked.key
-        && let Some((request, answer)) = kept(tx, &asked.stamp.identity, &key.key)?
-    {
-        return Ok(PromotionOutcome::Repeated(request, answer));
+    if let Some(repeated) = repeated(tx, asked)? {
+        return Ok(repeated);
     }
+    match enter(tx, asked)? {
+        // On PostgreSQL the same request may have moved the stage while this one looked.
+        moved @ (PromotionOutcome::Elsewhere(_) | PromotionOutcome::Changed) => {
+            Ok(repeated(tx, asked)?.unwrap_or(moved))
+        }
+        outcome => Ok(outcome),
+    }
+}
+
+fn repeated(tx: &mut Tx<'_>, asked: &Promotion) -> Done<Option<PromotionOutcome>> {
+    let Some((key, _)) = &asked.key else { return Ok(None) };
+    let kept = kept(tx, &asked.stamp.identity, &key.key)?;
+    Ok(kept.map(|(request, answer)| PromotionOutcome::Repeated(request, answer)))
+}
+
+fn enter(tx: &mut Tx<'_>, asked: &Promotion) -> Done<PromotionOutcome> {
     let (target, tag) = &asked.target;
     let quotas = Quotas::over(tx, target)?;
     let Some(source) = lookup::repository(tx, &asked.source, Hold::Share)? else { return Ok(PromotionOutcome::Gone) };
